@@ -1,0 +1,1 @@
+//! The command line: clap types, exit codes, progress, human and JSON output.

@@ -1,0 +1,1 @@
+//! ext4 (and ext2, ext3) behind the `Filesystem` trait.

@@ -1,0 +1,1 @@
+//! FAT behind the `Filesystem` trait.

@@ -1,0 +1,175 @@
+//! Filesystems inside a partition, behind one trait: read, list, metadata, write, make directories, link, remove,
+//! free space. Nothing here knows OpenWrt.
+//!
+//! A filesystem owns its [`Volume`] while it is open and gives the edited volume back when it is
+//! [finished](Filesystem::finish); a failed edit drops the copy and so can never reach the input.
+
+mod ext4;
+mod fat;
+mod squashfs;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::image::Volume;
+
+/// The filesystem kinds that are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// ext2, ext3 or ext4.
+    Ext4,
+    /// FAT12, FAT16 or FAT32.
+    Fat,
+    /// Squashfs 4.0, read-only.
+    Squashfs,
+    /// EROFS, read-only.
+    Erofs,
+    /// F2FS.
+    F2fs,
+    /// A LUKS container: encrypted.
+    Luks,
+    /// All zeroes where a superblock would be.
+    Empty,
+    /// None of the above.
+    Unknown,
+}
+
+/// What a directory entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileType {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A device node, FIFO or socket.
+    Special,
+}
+
+/// Permission bits and owner of an inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Attributes {
+    /// Permission bits with setuid, setgid and sticky (0o0000 to 0o7777).
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl Attributes {
+    /// `mode` with owner and group root.
+    pub const fn root(mode: u16) -> Self {
+        Self { mode, uid: 0, gid: 0 }
+    }
+}
+
+/// What is known of one path without reading its content. On FAT, mode, uid and gid are 0o755 (or 0o644), 0 and 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Metadata {
+    /// What it is; links are not followed.
+    pub file_type: FileType,
+    /// Permissions and owner.
+    pub attributes: Attributes,
+    /// Content length in bytes; for a symlink the length of its target.
+    pub size: u64,
+    /// Where a symlink points, as stored.
+    pub link_target: Option<String>,
+}
+
+/// One name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DirectoryEntry {
+    /// The name, without a slash. Names that are not UTF-8 are shown with replacement characters and cannot be opened.
+    pub name: String,
+    /// What it names.
+    pub file_type: FileType,
+}
+
+/// Room in a filesystem. For filesystems without inodes both inode counts are `u64::MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Space {
+    /// Bytes per block (FAT: per cluster).
+    pub block_size: u32,
+    /// Blocks in all.
+    pub blocks: u64,
+    /// Blocks that a new file may use.
+    pub free_blocks: u64,
+    /// Inodes in all.
+    pub inodes: u64,
+    /// Inodes that a new file may use.
+    pub free_inodes: u64,
+}
+
+/// A filesystem in a partition.
+///
+/// Paths are absolute, slash-separated, with no `.` or `..`; symlinks in them are **not** followed (the caller, which
+/// knows where the root is, resolves them).
+pub trait Filesystem {
+    /// Which kind it is.
+    fn kind(&self) -> Kind;
+
+    /// Room left.
+    ///
+    /// # Errors
+    /// Corrupt bitmaps or tables.
+    fn space(&mut self) -> Result<Space>;
+
+    /// Metadata of `path`, or `None` when nothing has that name.
+    ///
+    /// # Errors
+    /// Corrupt structures on the way.
+    fn metadata(&mut self, path: &str) -> Result<Option<Metadata>>;
+
+    /// The entries of the directory `path`, without `.` and `..`, in byte order of their names.
+    ///
+    /// # Errors
+    /// No such directory, or a corrupt one.
+    fn list(&mut self, path: &str) -> Result<Vec<DirectoryEntry>>;
+
+    /// The content of the regular file `path`.
+    ///
+    /// # Errors
+    /// No such file, not a regular file, or corrupt.
+    fn read(&mut self, path: &str) -> Result<Vec<u8>>;
+
+    /// Creates or replaces the regular file `path`; its parent directory must exist. After an error the filesystem
+    /// must be dropped.
+    ///
+    /// # Errors
+    /// No room (with the numbers), no parent, a directory of that name, a read-only kind, or corrupt structures.
+    fn write(&mut self, path: &str, content: &[u8], attributes: Attributes) -> Result<()>;
+
+    /// Creates the directory `path`; its parent must exist.
+    ///
+    /// # Errors
+    /// As [`Filesystem::write`]; also when something has that name already.
+    fn make_directory(&mut self, path: &str, attributes: Attributes) -> Result<()>;
+
+    /// Creates or replaces the symlink `path`.
+    ///
+    /// # Errors
+    /// As [`Filesystem::write`]; unsupported on FAT.
+    fn symlink(&mut self, path: &str, target: &str) -> Result<()>;
+
+    /// Changes permissions and owner of `path`.
+    ///
+    /// # Errors
+    /// As [`Filesystem::write`]; unsupported on FAT.
+    fn set_attributes(&mut self, path: &str, attributes: Attributes) -> Result<()>;
+
+    /// Removes the file, symlink or empty directory `path`.
+    ///
+    /// # Errors
+    /// No such name, a directory that is not empty, or corrupt structures.
+    fn remove(&mut self, path: &str) -> Result<()>;
+
+    /// Writes out what is pending and gives the volume back. An unedited filesystem gives back an unchanged volume.
+    ///
+    /// # Errors
+    /// Corrupt structures, or an edit that does not read back.
+    fn finish(self: Box<Self>) -> Result<Volume>;
+}

@@ -1,0 +1,1 @@
+//! Squashfs: recognised, not yet editable.

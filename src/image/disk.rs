@@ -1,0 +1,254 @@
+//! The copy-on-write disk: an immutable base shared by all clones, and the pages that one clone changed.
+//!
+//! A clone costs as much as its changed pages. Regions of the base that are all zeroes are not stored, so a large
+//! sparse image needs no more memory than its content.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// Bytes per changed page: the unit of copying and of [`Disk::changed_pages`].
+pub(crate) const PAGE: usize = 4096;
+/// Bytes per stored region of the base; a multiple of [`PAGE`].
+const REGION: usize = 16 * PAGE;
+
+const PAGE_U64: u64 = PAGE as u64;
+const REGION_U64: u64 = REGION as u64;
+
+/// The immutable content that clones share.
+#[derive(Debug)]
+struct Base {
+    /// Length in bytes.
+    length: u64,
+    /// Regions of [`REGION`] bytes; `None` is all zeroes.
+    regions: Vec<Option<Box<[u8]>>>,
+}
+
+/// A disk's bytes. Cloning shares the base.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    base: Arc<Base>,
+    /// Page number → content of a page that differs from the base.
+    changed: BTreeMap<u64, Box<[u8]>>,
+}
+
+impl Disk {
+    /// A disk holding `bytes`.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut builder = DiskBuilder::default();
+        builder.push(bytes);
+        builder.build()
+    }
+
+    /// Length in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.base.length
+    }
+
+    /// Numbers of the pages of [`PAGE`] bytes whose content differs from the base, ascending.
+    pub(crate) fn changed_pages(&self) -> impl Iterator<Item = u64> + '_ {
+        self.changed.keys().copied()
+    }
+
+    /// Whether nothing was changed since the base.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    /// Fills `buffer` from byte `offset` on.
+    ///
+    /// # Errors
+    /// Corrupt when the range reaches behind the end.
+    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.check_range(offset, buffer.len())?;
+        let mut position = offset;
+        let mut rest = buffer;
+        while !rest.is_empty() {
+            let page = position / PAGE_U64;
+            let within = within(position, PAGE_U64);
+            let (now, later) = rest.split_at_mut(rest.len().min(PAGE - within));
+            match self.page(page).and_then(|bytes| bytes.get(within..within + now.len())) {
+                Some(bytes) => now.copy_from_slice(bytes),
+                None => now.fill(0),
+            }
+            position += now.len() as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// `length` bytes from byte `offset` on.
+    ///
+    /// # Errors
+    /// As [`Disk::read_at`].
+    pub(crate) fn read_vec(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        self.check_range(offset, length)?;
+        let mut bytes = vec![0; length];
+        self.read_at(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Replaces the bytes from `offset` on. A page that keeps its content does not count as changed.
+    ///
+    /// # Errors
+    /// Corrupt when the range reaches behind the end.
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.check_range(offset, bytes.len())?;
+        let mut position = offset;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let page = position / PAGE_U64;
+            let within = within(position, PAGE_U64);
+            let (now, later) = rest.split_at(rest.len().min(PAGE - within));
+            self.write_page(page, within, now);
+            position += now.len() as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Content of the page with the number `page`; `None` is all zeroes. The last page of a disk may hold bytes
+    /// behind the disk's end, which are zero.
+    pub(crate) fn page(&self, page: u64) -> Option<&[u8]> {
+        if let Some(bytes) = self.changed.get(&page) {
+            return Some(bytes);
+        }
+        let start = page.checked_mul(PAGE_U64)?;
+        let region = usize::try_from(start / REGION_U64).ok()?;
+        let within = within(start, REGION_U64);
+        self.base.regions.get(region)?.as_deref()?.get(within..within + PAGE)
+    }
+
+    fn write_page(&mut self, page: u64, within: usize, bytes: &[u8]) {
+        let range = within..within + bytes.len();
+        if let Some(changed) = self.changed.get_mut(&page) {
+            if let Some(target) = changed.get_mut(range) {
+                target.copy_from_slice(bytes);
+            }
+            return;
+        }
+        let old = self.page(page);
+        let same = match old.and_then(|old| old.get(range.clone())) {
+            Some(old) => old == bytes,
+            None => bytes.iter().all(|byte| *byte == 0),
+        };
+        if same {
+            return;
+        }
+        let mut content: Box<[u8]> = match old {
+            Some(old) => old.into(),
+            None => vec![0; PAGE].into(),
+        };
+        if let Some(target) = content.get_mut(range) {
+            target.copy_from_slice(bytes);
+        }
+        self.changed.insert(page, content);
+    }
+
+    fn check_range(&self, offset: u64, length: usize) -> Result<()> {
+        match offset.checked_add(length as u64) {
+            Some(end) if end <= self.length() => Ok(()),
+            _ => Err(Error::corrupt(format!(
+                "{length} bytes at byte {offset} reach behind the end of the disk ({} bytes)",
+                self.length()
+            ))),
+        }
+    }
+}
+
+/// Position of `offset` within its unit of `unit` bytes, where `unit` is small.
+fn within(offset: u64, unit: u64) -> usize {
+    // The remainder is below the unit, which is at most 64 KiB.
+    usize::try_from(offset % unit).unwrap_or(0)
+}
+
+/// Builds a [`Disk`] from bytes that arrive in order.
+#[derive(Debug, Default)]
+pub(crate) struct DiskBuilder {
+    length: u64,
+    regions: Vec<Option<Box<[u8]>>>,
+    pending: Vec<u8>,
+}
+
+impl DiskBuilder {
+    /// Appends `bytes`.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(REGION - self.pending.len()));
+            self.pending.extend_from_slice(now);
+            self.length += now.len() as u64;
+            if self.pending.len() == REGION {
+                self.close_region();
+            }
+            rest = later;
+        }
+    }
+
+    /// Bytes appended so far.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The finished disk.
+    pub(crate) fn build(mut self) -> Disk {
+        if !self.pending.is_empty() {
+            self.pending.resize(REGION, 0);
+            self.close_region();
+        }
+        Disk { base: Arc::new(Base { length: self.length, regions: self.regions }), changed: BTreeMap::new() }
+    }
+
+    fn close_region(&mut self) {
+        let region = std::mem::replace(&mut self.pending, Vec::with_capacity(REGION));
+        let zero = region.iter().all(|byte| *byte == 0);
+        self.regions.push((!zero).then(|| region.into_boxed_slice()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counting(length: usize) -> Vec<u8> {
+        (0..length).map(|i| (i % 251) as u8).collect()
+    }
+
+    #[test]
+    fn what_was_built_reads_back_across_page_and_region_borders() {
+        let bytes = counting(3 * REGION + 17);
+        let disk = Disk::from_bytes(&bytes);
+        assert_eq!(disk.length(), bytes.len() as u64);
+        for (offset, length) in [(0, 10), (PAGE - 3, 7), (REGION - 5000, 10_000), (3 * REGION, 17)] {
+            assert_eq!(disk.read_vec(offset as u64, length).unwrap(), &bytes[offset..offset + length]);
+        }
+    }
+
+    #[test]
+    fn a_write_changes_one_clone_and_not_the_other() {
+        let disk = Disk::from_bytes(&counting(REGION));
+        let mut edited = disk.clone();
+        edited.write_at(PAGE_U64 - 1, &[0xAA, 0xBB]).unwrap();
+        assert_eq!(edited.changed_pages().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(edited.read_vec(PAGE_U64 - 1, 2).unwrap(), [0xAA, 0xBB]);
+        assert_ne!(disk.read_vec(PAGE_U64 - 1, 2).unwrap(), [0xAA, 0xBB]);
+        assert!(disk.is_unchanged());
+    }
+
+    #[test]
+    fn writing_what_is_there_already_changes_nothing() {
+        let mut disk = Disk::from_bytes(&vec![0; 2 * REGION]);
+        disk.write_at(5, &[0; 9000]).unwrap();
+        assert!(disk.is_unchanged());
+    }
+
+    #[test]
+    fn a_range_behind_the_end_is_refused_with_its_numbers() {
+        let disk = Disk::from_bytes(&[1; 100]);
+        let error = disk.read_vec(90, 11).unwrap_err();
+        assert_eq!(error.message(), "11 bytes at byte 90 reach behind the end of the disk (100 bytes)");
+        assert!(disk.read_vec(u64::MAX, 2).is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! Container formats, the copy-on-write disk and the partition tables. Nothing here knows OpenWrt.
+
+mod container;
+mod disk;
+mod partition;
+mod trailer;
+mod volume;
+
+pub(crate) use container::{Container, Form, Image};
+pub(crate) use disk::{Disk, DiskBuilder};
+pub(crate) use partition::{Lba, Partition, PartitionTable, SECTOR, Scheme};
+pub(crate) use trailer::{Trailer, TrailerKind};
+pub(crate) use volume::Volume;

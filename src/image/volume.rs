@@ -1,0 +1,136 @@
+//! A partition's bytes: a range of a disk that nothing can read or write past.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use super::disk::Disk;
+use crate::error::{Error, Result};
+
+/// A byte range of a disk, owned while a filesystem in it is open. Offsets count from the start of the range.
+#[derive(Debug, Clone)]
+pub(crate) struct Volume {
+    disk: Disk,
+    start: u64,
+    length: u64,
+    position: u64,
+}
+
+impl Volume {
+    /// The `length` bytes of `disk` from byte `start` on.
+    ///
+    /// # Errors
+    /// Corrupt when the range reaches behind the end of the disk.
+    pub(crate) fn new(disk: Disk, start: u64, length: u64) -> Result<Self> {
+        if start.checked_add(length).is_none_or(|end| end > disk.length()) {
+            return Err(Error::corrupt(format!(
+                "a partition of {length} bytes at byte {start} reaches behind the end of the disk ({} bytes)",
+                disk.length()
+            )));
+        }
+        Ok(Self { disk, start, length, position: 0 })
+    }
+
+    /// Length in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The disk, with the edits made through this volume.
+    pub(crate) fn into_disk(self) -> Disk {
+        self.disk
+    }
+
+    /// Fills `buffer` from byte `offset` of the volume on.
+    ///
+    /// # Errors
+    /// Corrupt when the range reaches behind the end of the volume.
+    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.check_range(offset, buffer.len())?;
+        self.disk.read_at(self.start + offset, buffer)
+    }
+
+    /// Replaces the bytes from byte `offset` of the volume on.
+    ///
+    /// # Errors
+    /// Corrupt when the range reaches behind the end of the volume.
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.check_range(offset, bytes.len())?;
+        self.disk.write_at(self.start + offset, bytes)
+    }
+
+    fn check_range(&self, offset: u64, length: usize) -> Result<()> {
+        match offset.checked_add(length as u64) {
+            Some(end) if end <= self.length => Ok(()),
+            _ => Err(Error::corrupt(format!(
+                "{length} bytes at byte {offset} reach behind the end of the partition ({} bytes)",
+                self.length
+            ))),
+        }
+    }
+
+    /// How many of `wanted` bytes lie between the position and the end.
+    fn available(&self, wanted: usize) -> usize {
+        let left = self.length.saturating_sub(self.position);
+        usize::try_from(left).map_or(wanted, |left| left.min(wanted))
+    }
+}
+
+impl Read for Volume {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.available(buffer.len());
+        let Some(now) = buffer.get_mut(..count) else {
+            return Ok(0);
+        };
+        self.read_at(self.position, now).map_err(io::Error::other)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Write for Volume {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.available(bytes.len());
+        let Some(now) = bytes.get(..count) else {
+            return Ok(0);
+        };
+        self.write_at(self.position, now).map_err(io::Error::other)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Volume {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(delta) => self.length.checked_add_signed(delta),
+            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
+        };
+        self.position = target
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "seek before the start of the partition"))?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_ends_where_its_partition_ends() {
+        let disk = Disk::from_bytes(&(0..=255).collect::<Vec<u8>>());
+        let mut volume = Volume::new(disk, 16, 32).unwrap();
+        let mut all = Vec::new();
+        volume.read_to_end(&mut all).unwrap();
+        assert_eq!(all, (16..48).collect::<Vec<u8>>());
+        assert_eq!(volume.write(&[1]).unwrap(), 0);
+        assert!(volume.write_at(31, &[1, 2]).is_err());
+        volume.write_at(31, &[0xEE]).unwrap();
+        let mut byte = [0];
+        volume.into_disk().read_at(47, &mut byte).unwrap();
+        assert_eq!(byte, [0xEE]);
+    }
+}

@@ -1,0 +1,3 @@
+//! The `ibwrt` command.
+
+fn main() {}

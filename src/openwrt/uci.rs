@@ -1,0 +1,1 @@
+//! UCI files: `config`, `option` and `list` lines.

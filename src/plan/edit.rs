@@ -1,0 +1,49 @@
+//! One change to the root filesystem.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::filesystem::Attributes;
+
+/// What is to be at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A regular file.
+    File(Arc<[u8]>),
+    /// A directory.
+    Directory,
+    /// A symlink to this target.
+    Symlink(String),
+}
+
+/// How the path changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Change {
+    /// Nothing was there.
+    Add,
+    /// Something else was there.
+    Replace,
+    /// The content stays, permissions or owner change.
+    Attributes,
+    /// What was there goes.
+    Remove,
+}
+
+/// One change, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Edit {
+    /// Absolute path.
+    pub(crate) path: String,
+    /// How it changes.
+    pub(crate) change: Change,
+    /// What will be there; `None` for a removal.
+    pub(crate) content: Option<Content>,
+    /// Permissions and owner afterwards.
+    pub(crate) attributes: Attributes,
+    /// Length in bytes before, where a file was there.
+    pub(crate) size_before: Option<u64>,
+    /// Why.
+    pub(crate) reason: String,
+}

@@ -1,0 +1,28 @@
+//! Something to be said about the image or the wishes.
+
+use serde::Serialize;
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Severity {
+    /// Worth knowing.
+    Note,
+    /// It may not do what is meant.
+    Warning,
+    /// It will not work.
+    Error,
+}
+
+/// One remark with its remedy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    /// Stable identifier, such as `dhcp-over-ipoib`.
+    pub(crate) id: String,
+    /// Its weight.
+    pub(crate) severity: Severity,
+    /// What was found, one sentence with its place.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) remedy: Option<String>,
+}

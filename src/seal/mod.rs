@@ -1,0 +1,1 @@
+//! Sealing the result: gzip, an output that appears whole or not at all, `sha256sums` and `profiles.json` beside it.

@@ -1,0 +1,102 @@
+//! What a check is, what it looks at, and what it answers.
+
+use serde::Serialize;
+
+use crate::image::Image;
+use crate::infiniband::IpoibInterface;
+use crate::kernel::{KernelRelease, ModuleName};
+use crate::openwrt::{BootConfiguration, System};
+use crate::plan::{AutoloadWish, FileWish, Severity};
+
+/// What the overlays in force expect of the image.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Expectations {
+    /// Names of the overlays.
+    pub(crate) overlays: Vec<String>,
+    /// Modules that must be present (their `depends=` closure follows from the image).
+    pub(crate) modules: Vec<ModuleName>,
+    /// Modules that must be loaded at boot.
+    pub(crate) autoload: Vec<AutoloadWish>,
+    /// Files that must be present with this content.
+    pub(crate) files: Vec<FileWish>,
+    /// IPoIB interfaces that are to be configured.
+    pub(crate) interfaces: Vec<IpoibInterface>,
+}
+
+/// Everything a check may look at. What could not be read is the reason why, so that a check can say so.
+#[derive(Debug)]
+pub(crate) struct Evidence<'a> {
+    /// The container and the partition table.
+    pub(crate) image: &'a Image,
+    /// Boot configuration.
+    pub(crate) boot: Result<BootConfiguration, String>,
+    /// Structural remarks about the boot filesystem (empty is sound).
+    pub(crate) boot_problems: Vec<String>,
+    /// Structural remarks about the root filesystem (empty is sound).
+    pub(crate) root_problems: Vec<String>,
+    /// Release of the kernel on the boot partition, from its bzImage header.
+    pub(crate) kernel_release: Result<KernelRelease, String>,
+    /// The system.
+    pub(crate) system: Result<System, String>,
+    /// What the overlays expect.
+    pub(crate) expectations: Expectations,
+}
+
+/// A check's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// The fact holds; `detail` says what was seen.
+    Pass {
+        /// What was seen.
+        detail: String,
+    },
+    /// It does not hold; one sentence per place.
+    Fail {
+        /// What is wrong, one sentence per place.
+        problems: Vec<String>,
+    },
+    /// It does not apply, or could not be judged; `reason` says why.
+    Skip {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One entry of the check table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Check {
+    /// Stable identifier for `--skip` and `--allow`, such as `module-closure`.
+    pub(crate) id: &'static str,
+    /// What a failure means.
+    pub(crate) severity: Severity,
+    /// What the check claims, one sentence.
+    pub(crate) claim: &'static str,
+    /// What to do when it does not hold.
+    pub(crate) remedy: &'static str,
+    /// The check itself. It does no I/O.
+    pub(crate) run: fn(&Evidence<'_>) -> Outcome,
+}
+
+/// A check with its answer.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    /// The check's identifier.
+    pub(crate) id: &'static str,
+    /// Its severity.
+    pub(crate) severity: Severity,
+    /// Its claim.
+    pub(crate) claim: &'static str,
+    /// What to do about a failure; present only on failed rows.
+    pub(crate) remedy: Option<&'static str>,
+    /// The answer.
+    #[serde(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+/// All rows, in table order.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Report {
+    /// One row per check that was not left out.
+    pub(crate) rows: Vec<Row>,
+}
