@@ -136,7 +136,7 @@ impl std::error::Error for Error {
 }
 
 /// Adds a place to the error of a `Result`.
-pub trait At<T> {
+pub(crate) trait At<T> {
     /// As [`Error::at`], for a whole `Result`.
     ///
     /// # Errors

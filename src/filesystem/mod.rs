@@ -16,7 +16,7 @@ use crate::image::Volume;
 /// The filesystem kinds that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// ext2, ext3 or ext4.
     Ext4,
     /// FAT12, FAT16 or FAT32.
@@ -38,7 +38,7 @@ pub enum Kind {
 /// What a directory entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FileType {
+pub(crate) enum FileType {
     /// A regular file.
     Regular,
     /// A directory.
@@ -51,64 +51,64 @@ pub enum FileType {
 
 /// Permission bits and owner of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub struct Attributes {
+pub(crate) struct Attributes {
     /// Permission bits with setuid, setgid and sticky (0o0000 to 0o7777).
-    pub mode: u16,
+    pub(crate) mode: u16,
     /// Owner.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group.
-    pub gid: u32,
+    pub(crate) gid: u32,
 }
 
 impl Attributes {
     /// `mode` with owner and group root.
-    pub const fn root(mode: u16) -> Self {
+    pub(crate) const fn root(mode: u16) -> Self {
         Self { mode, uid: 0, gid: 0 }
     }
 }
 
 /// What is known of one path without reading its content. On FAT, mode, uid and gid are 0o755 (or 0o644), 0 and 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// What it is; links are not followed.
-    pub file_type: FileType,
+    pub(crate) file_type: FileType,
     /// Permissions and owner.
-    pub attributes: Attributes,
+    pub(crate) attributes: Attributes,
     /// Content length in bytes; for a symlink the length of its target.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Where a symlink points, as stored.
-    pub link_target: Option<String>,
+    pub(crate) link_target: Option<String>,
 }
 
 /// One name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DirectoryEntry {
+pub(crate) struct DirectoryEntry {
     /// The name, without a slash. Names that are not UTF-8 are shown with replacement characters and cannot be opened.
-    pub name: String,
+    pub(crate) name: String,
     /// What it names.
-    pub file_type: FileType,
+    pub(crate) file_type: FileType,
 }
 
 /// Room in a filesystem. For filesystems without inodes both inode counts are `u64::MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Space {
+pub(crate) struct Space {
     /// Bytes per block (FAT: per cluster).
-    pub block_size: u32,
+    pub(crate) block_size: u32,
     /// Blocks in all.
-    pub blocks: u64,
+    pub(crate) blocks: u64,
     /// Blocks that a new file may use.
-    pub free_blocks: u64,
+    pub(crate) free_blocks: u64,
     /// Inodes in all.
-    pub inodes: u64,
+    pub(crate) inodes: u64,
     /// Inodes that a new file may use.
-    pub free_inodes: u64,
+    pub(crate) free_inodes: u64,
 }
 
 /// A filesystem in a partition.
 ///
 /// Paths are absolute, slash-separated, with no `.` or `..`; symlinks in them are **not** followed (the caller, which
 /// knows where the root is, resolves them).
-pub trait Filesystem {
+pub(crate) trait Filesystem {
     /// Which kind it is.
     fn kind(&self) -> Kind;
 
