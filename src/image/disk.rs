@@ -15,14 +15,15 @@ const REGION: usize = 16 * PAGE;
 
 const PAGE_U64: u64 = PAGE as u64;
 const REGION_U64: u64 = REGION as u64;
+static ZEROES: [u8; REGION] = [0; REGION];
 
 /// The immutable content that clones share.
 #[derive(Debug)]
 struct Base {
     /// Length in bytes.
     length: u64,
-    /// Regions of [`REGION`] bytes; `None` is all zeroes.
-    regions: Vec<Option<Box<[u8]>>>,
+    /// Region number → its [`REGION`] bytes; what is absent is all zeroes.
+    regions: BTreeMap<u64, Arc<[u8]>>,
 }
 
 /// A disk's bytes. Cloning shares the base.
@@ -116,9 +117,43 @@ impl Disk {
             return Some(bytes);
         }
         let start = page.checked_mul(PAGE_U64)?;
-        let region = usize::try_from(start / REGION_U64).ok()?;
         let within = within(start, REGION_U64);
-        self.base.regions.get(region)?.as_deref()?.get(within..within + PAGE)
+        self.base.regions.get(&(start / REGION_U64))?.get(within..within + PAGE)
+    }
+
+    /// Whether the `length` bytes from byte `offset` on are all zeroes. Whole pages are looked at, so that a `false`
+    /// may be due to a neighbour; bytes behind the end count as zeroes.
+    pub(crate) fn is_zero(&self, offset: u64, length: u64) -> bool {
+        let Some(last) = offset.saturating_add(length).checked_sub(1) else {
+            return true;
+        };
+        (offset / PAGE_U64..=last / PAGE_U64).all(|page| self.page(page).is_none_or(is_zero))
+    }
+
+    /// The first `length` bytes as a disk of their own, sharing the content; a greater `length` changes nothing.
+    /// What was changed so far stays changed.
+    ///
+    /// # Errors
+    /// None in practice: every write stays within the new length.
+    pub(crate) fn shortened(&self, length: u64) -> Result<Self> {
+        let length = length.min(self.length());
+        let mut base = Base { length, regions: self.base.regions.clone() };
+        base.regions.retain(|region, _| region.saturating_mul(REGION_U64) < length);
+        let cut = length / REGION_U64;
+        if let Some(region) = base.regions.get_mut(&cut) {
+            let mut bytes = region.to_vec();
+            if let Some(behind) = bytes.get_mut(within(length, REGION_U64)..) {
+                behind.fill(0);
+            }
+            *region = bytes.into();
+        }
+        let mut short = Self { base: Arc::new(base), changed: BTreeMap::new() };
+        for (page, bytes) in &self.changed {
+            let start = page.saturating_mul(PAGE_U64);
+            let count = usize::try_from(length.saturating_sub(start)).unwrap_or(PAGE).min(PAGE);
+            short.write_at(start.min(length), bytes.get(..count).unwrap_or(bytes))?;
+        }
+        Ok(short)
     }
 
     fn write_page(&mut self, page: u64, within: usize, bytes: &[u8]) {
@@ -132,7 +167,7 @@ impl Disk {
         let old = self.page(page);
         let same = match old.and_then(|old| old.get(range.clone())) {
             Some(old) => old == bytes,
-            None => bytes.iter().all(|byte| *byte == 0),
+            None => is_zero(bytes),
         };
         if same {
             return;
@@ -164,11 +199,17 @@ fn within(offset: u64, unit: u64) -> usize {
     usize::try_from(offset % unit).unwrap_or(0)
 }
 
+/// Whether all of `bytes` are zero.
+fn is_zero(bytes: &[u8]) -> bool {
+    // Comparing slices is a memcmp; testing byte by byte is several times slower.
+    bytes.chunks(REGION).all(|chunk| ZEROES.get(..chunk.len()) == Some(chunk))
+}
+
 /// Builds a [`Disk`] from bytes that arrive in order.
 #[derive(Debug, Default)]
 pub(crate) struct DiskBuilder {
     length: u64,
-    regions: Vec<Option<Box<[u8]>>>,
+    regions: BTreeMap<u64, Arc<[u8]>>,
     pending: Vec<u8>,
 }
 
@@ -179,9 +220,10 @@ impl DiskBuilder {
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(REGION - self.pending.len()));
             self.pending.extend_from_slice(now);
+            let region = self.length / REGION_U64;
             self.length += now.len() as u64;
             if self.pending.len() == REGION {
-                self.close_region();
+                self.close_region(region);
             }
             rest = later;
         }
@@ -192,19 +234,26 @@ impl DiskBuilder {
         self.length
     }
 
+    /// Bytes held in memory for regions that are not all zeroes.
+    pub(crate) fn stored(&self) -> u64 {
+        self.regions.len() as u64 * REGION_U64
+    }
+
     /// The finished disk.
     pub(crate) fn build(mut self) -> Disk {
         if !self.pending.is_empty() {
+            let region = self.length / REGION_U64;
             self.pending.resize(REGION, 0);
-            self.close_region();
+            self.close_region(region);
         }
         Disk { base: Arc::new(Base { length: self.length, regions: self.regions }), changed: BTreeMap::new() }
     }
 
-    fn close_region(&mut self) {
-        let region = std::mem::replace(&mut self.pending, Vec::with_capacity(REGION));
-        let zero = region.iter().all(|byte| *byte == 0);
-        self.regions.push((!zero).then(|| region.into_boxed_slice()));
+    fn close_region(&mut self, region: u64) {
+        if !is_zero(&self.pending) {
+            self.regions.insert(region, self.pending.as_slice().into());
+        }
+        self.pending.clear();
     }
 }
 

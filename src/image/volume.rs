@@ -29,6 +29,12 @@ impl Volume {
         Ok(Self { disk, start, length, position: 0 })
     }
 
+    /// The whole of `disk`.
+    pub(super) fn whole(disk: Disk) -> Self {
+        let length = disk.length();
+        Self { disk, start: 0, length, position: 0 }
+    }
+
     /// Length in bytes.
     pub(crate) fn length(&self) -> u64 {
         self.length

@@ -1,0 +1,254 @@
+//! An output file that appears whole under its name, or not at all.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+use super::gzip::{DEFAULT_LEVEL, write_gzip};
+use super::raw::write_raw;
+use crate::error::{Error, Result};
+use crate::image::{Disk, Form, Sha256Hex};
+use crate::progress::Progress;
+
+/// Endings of a file name and the wrapping that they ask for.
+const ENDINGS: [(&str, Form); 3] = [(".gz", Form::Gzip), (".img", Form::Raw), (".raw", Form::Raw)];
+
+/// An output that was found possible before the work starts. It holds a temporary file in the output's folder, which
+/// vanishes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Output {
+    path: PathBuf,
+    form: Form,
+    force: bool,
+    file: NamedTempFile,
+}
+
+/// An output that has its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    /// Its path, as given.
+    pub(crate) path: PathBuf,
+    /// Its wrapping.
+    pub(crate) form: Form,
+    /// Its length in bytes.
+    pub(crate) length: u64,
+    /// SHA-256 of the file, 64 lower-case hex digits. No trailer is written, so it is `sha256_unsigned` as well.
+    pub(crate) sha256: String,
+}
+
+impl Output {
+    /// Checks that an image can be written to `path`, and opens a temporary file beside it. `input` is the image that
+    /// is read; an existing output is replaced only with `force`. A symbolic link at `path` is itself replaced.
+    ///
+    /// # Errors
+    /// Usage when the ending is unknown, the output is the input, exists already, is no file, or lies in no folder;
+    /// I/O when the folder cannot be written.
+    pub(crate) fn prepare(path: &Path, input: &Path, force: bool) -> Result<Self> {
+        let form = form_of(path)?;
+        let folder = folder_of(path);
+        check_folder(&folder)?;
+        if let Ok(metadata) = fs::metadata(path) {
+            check_existing(path, &metadata, input, force)?;
+        } else if !force && fs::symlink_metadata(path).is_ok() {
+            return Err(exists(path));
+        }
+        let file = temporary_in(&folder).map_err(|error| cannot_create(path, &folder, error))?;
+        Ok(Self { path: path.to_owned(), form, force, file })
+    }
+
+    /// The wrapping that the output's name asks for.
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Writes `disk` and gives the file its name.
+    ///
+    /// # Errors
+    /// I/O; usage when the output came into being since it was prepared. No temporary file stays behind.
+    pub(crate) fn write(mut self, disk: &Disk, progress: &dyn Progress) -> Result<Sealed> {
+        let what = if self.form == Form::Gzip { "Compressing" } else { "Writing" };
+        let name = self.path.file_name().unwrap_or_default().display().to_string();
+        progress.begin(&format!("{what} {name}"), Some(disk.length()));
+        let written = self.write_content(disk, progress);
+        progress.end();
+        let (length, sha256) = written.map_err(|error| cannot_write(&self.path, error))?;
+        let Self { path, form, force, file } = self;
+        persist(file, &path, force)?;
+        Ok(Sealed { path, form, length, sha256 })
+    }
+
+    fn write_content(&mut self, disk: &Disk, progress: &dyn Progress) -> io::Result<(u64, String)> {
+        let file = self.file.as_file_mut();
+        let (length, digest) = match self.form {
+            Form::Gzip => {
+                let mut out = Hashing { out: BufWriter::new(&mut *file), digest: Sha256Hex::default(), length: 0 };
+                write_gzip(disk, DEFAULT_LEVEL, &mut out, progress)?;
+                out.flush()?;
+                (out.length, out.digest)
+            }
+            Form::Raw => {
+                let mut digest = Sha256Hex::default();
+                write_raw(disk, file, |bytes| digest.update(bytes), progress)?;
+                file.set_len(disk.length())?;
+                (disk.length(), digest)
+            }
+        };
+        file.sync_all()?;
+        Ok((length, digest.finish()))
+    }
+}
+
+/// Passes bytes on, hashing and counting them.
+struct Hashing<W> {
+    out: W,
+    digest: Sha256Hex,
+    length: u64,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.digest.update(bytes.get(..count).unwrap_or_default());
+        self.length += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Replaces the content of the file at `path`, or creates it: whole or not at all.
+///
+/// # Errors
+/// I/O.
+pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
+    let folder = folder_of(path);
+    let mut file = temporary_in(&folder).map_err(|error| cannot_create(path, &folder, error))?;
+    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|error| cannot_write(path, error))?;
+    persist(file, path, true)
+}
+
+/// The wrapping that the ending of `path` asks for.
+fn form_of(path: &Path) -> Result<Form> {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let known = ENDINGS.iter().find(|(ending, _)| name.len() > ending.len() && name.ends_with(ending));
+    known.map(|(_, form)| *form).ok_or_else(|| {
+        Error::usage(format!("the ending of {} tells no image format", path.display()))
+            .remedy("end the output's name in .img.gz (compressed), or in .img or .raw (as it is)")
+    })
+}
+
+/// The folder that `path` lies in.
+pub(super) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn check_folder(folder: &Path) -> Result<()> {
+    match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(Error::usage(format!("{} is not a folder", folder.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Error::usage(format!("the output's folder {} does not exist", folder.display()))
+                .remedy(format!("create it first: mkdir -p {}", folder.display())))
+        }
+        Err(error) => Err(Error::io("look at", folder, error)),
+    }
+}
+
+fn check_existing(path: &Path, metadata: &Metadata, input: &Path, force: bool) -> Result<()> {
+    if metadata.is_dir() {
+        return Err(
+            Error::usage(format!("the output {} is a folder", path.display())).remedy("name the file to write in it")
+        );
+    }
+    if !metadata.is_file() {
+        return Err(Error::usage(format!("the output {} is a device, not a file", path.display()))
+            .remedy("write to a file first, then copy it to the device with dd"));
+    }
+    if is_same_file(path, metadata, input) {
+        return Err(Error::usage(format!(
+            "the output {} is the input {}; an input is never overwritten",
+            path.display(),
+            input.display()
+        ))
+        .remedy("give the output another name"));
+    }
+    if !force {
+        return Err(exists(path));
+    }
+    Ok(())
+}
+
+fn exists(path: &Path) -> Error {
+    Error::usage(format!("the output {} exists already", path.display()))
+        .remedy("give another name, or --force to replace it")
+}
+
+/// Whether both names lead to one file: the same path, a symbolic or a hard link.
+fn is_same_file(path: &Path, metadata: &Metadata, input: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if let Ok(other) = fs::metadata(input)
+            && (metadata.dev(), metadata.ino()) == (other.dev(), other.ino())
+        {
+            return true;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = metadata;
+    matches!((path.canonicalize(), input.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A temporary file in `folder`. Images hold no secrets that others may not read as a rule, and web servers must read
+/// them: the mode is 0644 as far as the umask allows.
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(".ibwrt-").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o644));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Gives `file` the name `path`, and makes the name last.
+fn persist(file: NamedTempFile, path: &Path, force: bool) -> Result<()> {
+    let named = if force { file.persist(path) } else { file.persist_noclobber(path) };
+    named.map_err(|error| match error.error.kind() {
+        ErrorKind::AlreadyExists => exists(path),
+        _ => cannot_write(path, error.error),
+    })?;
+    // Some filesystems cannot sync a folder; the file itself is safe on disk by now.
+    #[cfg(unix)]
+    let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+fn cannot_create(path: &Path, folder: &Path, error: io::Error) -> Error {
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            format!("make the folder {} writable for your user, or choose another", folder.display())
+        }
+        ErrorKind::ReadOnlyFilesystem => "choose a folder on a filesystem that can be written".into(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that filesystem, or choose another".into(),
+        _ => return Error::io("create", path, error),
+    };
+    Error::io("create", path, error).remedy(remedy)
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Error::io("write", path, error).remedy("make room on that filesystem, or choose another")
+        }
+        _ => Error::io("write", path, error),
+    }
+}
