@@ -4,9 +4,16 @@
 //! A filesystem owns its [`Volume`] while it is open and gives the edited volume back when it is
 //! [finished](Filesystem::finish); a failed edit drops the copy and so can never reach the input.
 
+mod detect;
 mod ext4;
 mod fat;
+mod foreign;
+mod path;
 mod squashfs;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use detect::{detect, open, problems};
 
 use serde::Serialize;
 

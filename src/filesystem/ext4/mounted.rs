@@ -1,0 +1,237 @@
+//! The filesystem as `rsext4` mounts it: the editor, and the reader where `ext4-view` refuses a timestamp.
+
+use rsext4::{
+    DirectoryCursor, DirectoryEntryType, Ext4, Ext4Error, Ext4ErrorKind, FileExtentState, FileExtentTarget, FileName,
+    FilePermissions, InodeFlags, InodeInfo, InodeMetadataUpdate, InodeNumber, MountOptions, MountServices,
+    MountedServices, MutationContext, NoopObserver,
+};
+
+use super::device::{Device, FixedClock, SharedVolume};
+use crate::error::{Error, Result};
+use crate::filesystem::{Attributes, DirectoryEntry, FileType, Metadata};
+
+/// A mounted filesystem. Its superblock must be the one of
+/// [`Superblock::for_editing`](super::superblock::Superblock::for_editing).
+pub(super) struct Mounted(Ext4<Device, MountedServices<(), NoopObserver, ()>>);
+
+/// Free blocks and inodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Free {
+    pub(super) blocks: u64,
+    pub(super) inodes: u32,
+}
+
+fn failed(action: &str) -> impl Fn(Ext4Error) -> Error {
+    move |error| {
+        let message = format!("ext4: cannot {action}: {error}");
+        match error.kind() {
+            Ext4ErrorKind::NoSpace => Error::usage(message).remedy(super::GROW),
+            Ext4ErrorKind::Unsupported | Ext4ErrorKind::UnsupportedFeature | Ext4ErrorKind::TooManyLinks => {
+                Error::unsupported(message)
+            }
+            _ => Error::corrupt(message),
+        }
+    }
+}
+
+fn name(name: &str) -> Result<FileName<'_>> {
+    FileName::new(name.as_bytes()).map_err(failed("use a name"))
+}
+
+fn permissions(attributes: Attributes) -> Result<FilePermissions> {
+    FilePermissions::new(attributes.mode)
+        .map_err(|_| Error::usage(format!("mode {:#o} has more than the bits 0o7777", attributes.mode)))
+}
+
+const fn context(attributes: Attributes) -> MutationContext {
+    MutationContext::new(attributes.uid, attributes.gid, 0, 0)
+}
+
+impl Mounted {
+    /// Mounts `volume` for editing with all new times at `epoch`, or only for reading.
+    pub(super) fn mount(volume: SharedVolume, epoch: u64, writable: bool) -> Result<Self> {
+        let services = MountServices::new(FixedClock(epoch), (), NoopObserver);
+        let options = if writable { MountOptions::read_write() } else { MountOptions::read_only_no_journal_replay() };
+        Ok(Self(Ext4::mount(Device(volume), services, options).map_err(failed("mount"))?))
+    }
+
+    /// Writes out what is pending.
+    pub(super) fn unmount(mut self) -> Result<Free> {
+        self.0.unmount().map_err(failed("write the metadata back"))?;
+        Ok(self.free())
+    }
+
+    /// Blocks and inodes that are free now.
+    pub(super) fn free(&self) -> Free {
+        let stats = self.0.statfs();
+        Free { blocks: stats.free_blocks, inodes: stats.free_inodes }
+    }
+
+    /// The inode behind `names`; `None` when nothing has that name. Symlinks are not followed.
+    pub(super) fn find(&mut self, names: &[&str]) -> Result<Option<InodeInfo>> {
+        let mut inode = self.0.inode(self.0.root_inode()).map_err(failed("read the root directory"))?;
+        for part in names {
+            if !inode.is_directory() {
+                return Ok(None);
+            }
+            match self.0.lookup_child(inode.number, name(part)?).map_err(failed("look up a name"))? {
+                Some(child) => inode = child,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(inode))
+    }
+
+    /// As [`View::metadata`](super::view::View::metadata).
+    pub(super) fn metadata(&mut self, names: &[&str]) -> Result<Option<Metadata>> {
+        let Some(inode) = self.find(names)? else {
+            return Ok(None);
+        };
+        let file_type = file_type(inode.file_type());
+        let link_target = if file_type == FileType::Symlink {
+            Some(String::from_utf8_lossy(&self.content(&inode, 4096)?).into_owned())
+        } else {
+            None
+        };
+        let attributes = Attributes { mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid };
+        Ok(Some(Metadata { file_type, attributes, size: inode.size, link_target }))
+    }
+
+    /// As [`View::list`](super::view::View::list).
+    pub(super) fn list(&mut self, directory: InodeNumber) -> Result<Vec<DirectoryEntry>> {
+        let found = self.0.read_directory(directory, DirectoryCursor::Start, usize::MAX - 1);
+        let entries = found.map_err(failed("read a directory"))?;
+        let named = entries.into_iter().filter(|entry| entry.name != b"." && entry.name != b"..");
+        Ok(named
+            .map(|entry| DirectoryEntry {
+                name: String::from_utf8_lossy(&entry.name).into_owned(),
+                file_type: file_type(entry.file_type),
+            })
+            .collect())
+    }
+
+    /// The bytes of a regular file or symlink of at most `longest` bytes.
+    pub(super) fn content(&mut self, inode: &InodeInfo, longest: u64) -> Result<Vec<u8>> {
+        let length = usize::try_from(inode.size)
+            .ok()
+            .filter(|_| inode.size <= longest)
+            .ok_or_else(|| Error::unsupported(format!("a file of {} bytes (at most {longest})", inode.size)))?;
+        let mut bytes = vec![0; length];
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_inode(inode.number, done as u64, rest).map_err(failed("read a file"))? {
+                0 => return Err(Error::corrupt(format!("ext4: a file of {length} bytes ends at byte {done}"))),
+                count => done += count,
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Creates the regular file `file` in `parent`; the name must be free.
+    pub(super) fn create(
+        &mut self,
+        parent: &InodeInfo,
+        file: &str,
+        content: &[u8],
+        attributes: Attributes,
+    ) -> Result<()> {
+        let created = self
+            .0
+            .create_regular_file(context(attributes), parent.number, name(file)?, permissions(attributes)?)
+            .map_err(failed("create a file"))?;
+        self.0.write_inode(created.number, 0, content).map_err(failed("write a file"))?;
+        self.settle(parent, file, attributes)
+    }
+
+    /// Creates the empty directory `directory` in `parent`; the name must be free.
+    pub(super) fn create_directory(
+        &mut self,
+        parent: &InodeInfo,
+        directory: &str,
+        attributes: Attributes,
+    ) -> Result<()> {
+        self.0
+            .create_directory(context(attributes), parent.number, name(directory)?, permissions(attributes)?)
+            .map_err(failed("create a directory"))?;
+        self.settle(parent, directory, attributes)
+    }
+
+    /// Creates the symlink `link` in `parent`, owned by root; the name must be free.
+    pub(super) fn create_symlink(&mut self, parent: &InodeInfo, link: &str, target: &str) -> Result<()> {
+        self.0
+            .create_symlink(context(Attributes::root(0o777)), parent.number, name(link)?, target.as_bytes())
+            .map_err(failed("create a symlink"))?;
+        self.settle(parent, link, Attributes::root(0o777))
+    }
+
+    /// Gives a new inode its exact attributes (a set-gid parent hands down its group) and refuses what the editor
+    /// gets wrong: an indexed directory that grew has a wrong i_blocks.
+    fn settle(&mut self, parent: &InodeInfo, child: &str, attributes: Attributes) -> Result<()> {
+        let now = self.0.inode(parent.number).map_err(failed("read a directory"))?;
+        if now.flags.contains(InodeFlags::DIRECTORY_INDEX) && now.size != parent.size {
+            return Err(Error::unsupported(format!(
+                "an indexed directory (htree) would grow from {} to {} bytes, which is not supported",
+                parent.size, now.size
+            ))
+            .remedy("remove entries from it, or make the filesystem without dir_index (mke2fs -O ^dir_index)"));
+        }
+        let inode = self.0.lookup_child(parent.number, name(child)?).map_err(failed("look up a name"))?;
+        let inode = inode.ok_or_else(|| Error::corrupt("ext4: a new name cannot be found"))?;
+        if (inode.mode & 0o7777, inode.uid, inode.gid) != (attributes.mode, attributes.uid, attributes.gid) {
+            self.set_attributes(&inode, attributes)?;
+        }
+        Ok(())
+    }
+
+    /// Changes permissions and owner of an inode.
+    pub(super) fn set_attributes(&mut self, inode: &InodeInfo, attributes: Attributes) -> Result<()> {
+        // Two steps: a change of owner drops setuid and setgid.
+        let owner = InodeMetadataUpdate { owner: Some((attributes.uid, attributes.gid)), ..Default::default() };
+        let mode = InodeMetadataUpdate { permissions: Some(permissions(attributes)?), ..Default::default() };
+        for update in [owner, mode] {
+            self.0.update_inode_metadata(inode.number, update).map_err(failed("change attributes"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the name `child` of `inode` from `parent`, and the inode when that was its last name. A directory must
+    /// be empty.
+    pub(super) fn remove(&mut self, parent: &InodeInfo, child: &str, inode: &InodeInfo) -> Result<()> {
+        let outcome = if inode.is_directory() {
+            self.0.remove_empty_directory(parent.number, name(child)?).map_err(|error| match error.kind() {
+                Ext4ErrorKind::NotEmpty => Error::usage("the directory is not empty"),
+                _ => failed("remove a directory")(error),
+            })?
+        } else {
+            self.check_removable(inode)?;
+            self.0.unlink(parent.number, name(child)?).map_err(failed("remove a name"))?
+        };
+        if outcome.requires_reap() {
+            self.0.reap_unlinked_inode(outcome.inode).map_err(failed("free an inode"))?;
+        }
+        Ok(())
+    }
+
+    /// Removing a file with preallocated, unwritten blocks would lose those blocks.
+    fn check_removable(&mut self, inode: &InodeInfo) -> Result<()> {
+        if inode.file_type() != DirectoryEntryType::RegularFile || inode.links > 1 {
+            return Ok(());
+        }
+        let map = self.0.inode_extents(inode.number, 0, u64::MAX, FileExtentTarget::Data, usize::MAX);
+        let map = map.map_err(failed("read a file's block map"))?;
+        if map.extents.iter().any(|extent| extent.state == FileExtentState::Unwritten) {
+            return Err(Error::unsupported("a file with preallocated, unwritten blocks cannot be replaced or removed")
+                .remedy("copy the file in the running system and put the copy in its place"));
+        }
+        Ok(())
+    }
+}
+
+fn file_type(file_type: DirectoryEntryType) -> FileType {
+    match file_type {
+        DirectoryEntryType::RegularFile => FileType::Regular,
+        DirectoryEntryType::Directory => FileType::Directory,
+        DirectoryEntryType::Symlink => FileType::Symlink,
+        _ => FileType::Special,
+    }
+}

@@ -1,0 +1,5 @@
+//! The filesystems as a user of the trait sees them, judged by e2fsck, debugfs, fsck.fat and mtools.
+
+mod ext4_edits;
+mod mke2fs;
+mod support;
