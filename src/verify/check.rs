@@ -28,8 +28,14 @@ pub(crate) struct Expectations {
 pub(crate) struct Evidence<'a> {
     /// The container and the partition table.
     pub(crate) image: &'a Image,
+    /// Number of the partition that holds the kernel and grub.cfg, where one does.
+    pub(crate) boot_partition: Option<u32>,
+    /// Number of the partition that holds the root filesystem, where one does.
+    pub(crate) root_partition: Option<u32>,
     /// Boot configuration.
     pub(crate) boot: Result<BootConfiguration, String>,
+    /// Absolute paths of the regular files on the boot partition, such as `/boot/vmlinuz`.
+    pub(crate) boot_files: Vec<String>,
     /// Structural remarks about the boot filesystem (empty is sound).
     pub(crate) boot_problems: Vec<String>,
     /// Structural remarks about the root filesystem (empty is sound).
@@ -76,27 +82,4 @@ pub(crate) struct Check {
     pub(crate) remedy: &'static str,
     /// The check itself. It does no I/O.
     pub(crate) run: fn(&Evidence<'_>) -> Outcome,
-}
-
-/// A check with its answer.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Row {
-    /// The check's identifier.
-    pub(crate) id: &'static str,
-    /// Its severity.
-    pub(crate) severity: Severity,
-    /// Its claim.
-    pub(crate) claim: &'static str,
-    /// What to do about a failure; present only on failed rows.
-    pub(crate) remedy: Option<&'static str>,
-    /// The answer.
-    #[serde(flatten)]
-    pub(crate) outcome: Outcome,
-}
-
-/// All rows, in table order.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Report {
-    /// One row per check that was not left out.
-    pub(crate) rows: Vec<Row>,
 }

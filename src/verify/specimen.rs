@@ -1,0 +1,306 @@
+//! Evidence made by hand for tests: a small patched image that passes every check, to change one thing of.
+
+use std::sync::Arc;
+
+use super::{Evidence, Expectations, Outcome, Report, run};
+use crate::filesystem::{Attributes, FileType, Metadata, Space};
+use crate::image::{Container, Disk, Form, Image, Lba, Partition, PartitionTable, Scheme};
+use crate::kernel::{KernelRelease, ModInfo, Module, ModuleName};
+use crate::openwrt::{
+    AutoloadFile, AutoloadLine, BootConfiguration, InstalledModule, MenuEntry, ModuleDirectory, Node, PackageDatabase,
+    Release, System, Tree,
+};
+use crate::plan::{AutoloadWish, Content, FileWish};
+
+const RELEASE: &str = "6.6.106";
+
+/// What [`Evidence`] is made of, open to changes.
+pub(crate) struct Specimen {
+    pub(crate) image: Image,
+    pub(crate) boot_partition: Option<u32>,
+    pub(crate) root_partition: Option<u32>,
+    pub(crate) boot: BootConfiguration,
+    pub(crate) boot_files: Vec<String>,
+    pub(crate) root_problems: Vec<String>,
+    pub(crate) kernel_release: Result<KernelRelease, String>,
+    pub(crate) system: System,
+    /// Why the system cannot be read, where it cannot.
+    pub(crate) unreadable: Option<String>,
+    pub(crate) expectations: Expectations,
+}
+
+impl Specimen {
+    /// A stock image: an Ethernet driver and mlx4_core, no InfiniBand, no overlay to hold it against.
+    pub(crate) fn stock() -> Self {
+        Self {
+            image: image(),
+            boot_partition: Some(1),
+            root_partition: Some(2),
+            boot: BootConfiguration { entries: vec![entry("OpenWrt"), entry("OpenWrt (failsafe)")] },
+            boot_files: vec!["/boot/grub/grub.cfg".into(), "/boot/vmlinuz".into()],
+            root_problems: Vec::new(),
+            kernel_release: Ok(KernelRelease::new(RELEASE)),
+            system: system(),
+            unreadable: None,
+            expectations: Expectations::default(),
+        }
+    }
+
+    /// The stock image, patched with connectx3 and ipoib, and held against them.
+    pub(crate) fn patched() -> Self {
+        let mut specimen = Self::stock();
+        for (name, depends) in [
+            ("ib_cm", &["ib_core"][..]),
+            ("ib_core", &[]),
+            ("ib_ipoib", &["ib_core", "ib_cm"]),
+            ("ib_uverbs", &["ib_core"]),
+            ("mlx4_ib", &["mlx4_core", "ib_core", "ib_uverbs"]),
+        ] {
+            specimen.system.module_directories[0].modules.push(installed(name, depends));
+            specimen.expectations.modules.push(ModuleName::new(name));
+        }
+        specimen.system.module_directories[0].modules.sort_by(|a, b| a.path.cmp(&b.path));
+        let lines = "mlx4_core port_type_array=1,1\nmlx4_ib\nib_ipoib";
+        specimen.system.autoload.push(autoload_file("30-hw-network", lines));
+        for (name, parameters) in [("mlx4_core", "port_type_array=1,1"), ("mlx4_ib", ""), ("ib_ipoib", "")] {
+            specimen.expectations.autoload.push(AutoloadWish {
+                module: ModuleName::new(name),
+                parameters: parameters.into(),
+                file: "30-hw-network".into(),
+                boot: false,
+                reason: "overlay connectx3".into(),
+            });
+        }
+        specimen.expectations.overlays = vec!["connectx3".into(), "ipoib".into()];
+        specimen.wish("/etc/uci-defaults/60-ipoib", "uci set x=y\ntrue", 0o644);
+        specimen.wish("/etc/init.d/ipoib", "#!/bin/sh /etc/rc.common\nSTART=19\n", 0o755);
+        specimen.wish("/etc/banner", "fabric\n", 0o644);
+        let link = Metadata {
+            file_type: FileType::Symlink,
+            attributes: Attributes::root(0o777),
+            size: 15,
+            link_target: Some("../init.d/ipoib".into()),
+        };
+        specimen.system.tree.nodes.insert("/etc/rc.d/S19ipoib".into(), Node { metadata: link, content: None });
+        specimen
+    }
+
+    /// Wishes a file, and puts it there.
+    fn wish(&mut self, path: &str, text: &str, mode: u16) {
+        self.put(path, text, mode);
+        self.expectations.files.push(FileWish {
+            path: path.into(),
+            content: Content::File(text.as_bytes().into()),
+            attributes: Attributes::root(mode),
+            reason: "overlay ipoib".into(),
+        });
+    }
+
+    /// Puts a file into the root filesystem.
+    pub(crate) fn put(&mut self, path: &str, text: &str, mode: u16) {
+        let metadata = Metadata {
+            file_type: FileType::Regular,
+            attributes: Attributes::root(mode),
+            size: text.len() as u64,
+            link_target: None,
+        };
+        let content = Some(Arc::from(text.as_bytes()));
+        self.system.tree.nodes.insert(path.into(), Node { metadata, content });
+    }
+
+    /// The module of that name.
+    pub(crate) fn module(&mut self, name: &str) -> &mut InstalledModule {
+        let name = ModuleName::new(name);
+        self.system.module_directories[0].modules.iter_mut().find(|module| module.name == name).unwrap()
+    }
+
+    /// What the module of that name says.
+    pub(crate) fn parsed(&mut self, name: &str) -> &mut Module {
+        self.module(name).module.as_mut().unwrap()
+    }
+
+    /// Takes the module of that name out of the image.
+    pub(crate) fn remove_module(&mut self, name: &str) {
+        let name = ModuleName::new(name);
+        self.system.module_directories[0].modules.retain(|module| module.name != name);
+    }
+
+    /// The report on it.
+    pub(crate) fn report(&self) -> Report {
+        let evidence = Evidence {
+            image: &self.image,
+            boot_partition: self.boot_partition,
+            root_partition: self.root_partition,
+            boot: Ok(self.boot.clone()),
+            boot_files: self.boot_files.clone(),
+            boot_problems: Vec::new(),
+            root_problems: self.root_problems.clone(),
+            kernel_release: self.kernel_release.clone(),
+            system: match &self.unreadable {
+                Some(reason) => Err(reason.clone()),
+                None => Ok(self.system.clone()),
+            },
+            expectations: self.expectations.clone(),
+        };
+        run(&evidence, &[])
+    }
+}
+
+fn outcome(specimen: &Specimen, id: &str) -> Outcome {
+    let report = specimen.report();
+    report.rows.into_iter().find(|row| row.id == id).unwrap_or_else(|| panic!("no check {id}")).outcome
+}
+
+/// The problems of the row `id`; panics when it does not fail.
+pub(crate) fn problems(specimen: &Specimen, id: &str) -> Vec<String> {
+    match outcome(specimen, id) {
+        Outcome::Fail { problems } => problems,
+        other => panic!("{id}: {other:?}"),
+    }
+}
+
+/// What the row `id` saw; panics when it does not pass.
+pub(crate) fn passed(specimen: &Specimen, id: &str) -> String {
+    match outcome(specimen, id) {
+        Outcome::Pass { detail } => detail,
+        other => panic!("{id}: {other:?}"),
+    }
+}
+
+/// Why the row `id` was not judged; panics when it was.
+pub(crate) fn skipped(specimen: &Specimen, id: &str) -> String {
+    match outcome(specimen, id) {
+        Outcome::Skip { reason } => reason,
+        other => panic!("{id}: {other:?}"),
+    }
+}
+
+fn image() -> Image {
+    let partition = |number: u32, first: u64| Partition {
+        number,
+        first: Lba(first),
+        sectors: 32,
+        type_id: "0FC63DAF-8483-4772-8E79-3D69D8477DE4".into(),
+        partuuid: format!("ab12cd34-0000-0000-0000-0000000000{number:02x}"),
+        bootable: number == 1,
+    };
+    Image {
+        disk: Disk::from_bytes(&vec![0; 1024 * 512]),
+        container: Container {
+            form: Form::Gzip,
+            file_length: 1000,
+            sha256: "00".repeat(32),
+            trailers: Vec::new(),
+            unknown_tail: 0,
+        },
+        table: PartitionTable {
+            scheme: Scheme::Gpt,
+            disk_id: "ab12cd34-0000-0000-0000-000000000000".into(),
+            partitions: vec![partition(1, 512), partition(2, 544)],
+            backup: false,
+            remarks: Vec::new(),
+        },
+    }
+}
+
+fn entry(title: &str) -> MenuEntry {
+    MenuEntry {
+        title: title.into(),
+        kernel: "/boot/vmlinuz".into(),
+        arguments: vec!["root=PARTUUID=ab12cd34-0000-0000-0000-000000000002".into(), "rootwait".into()],
+    }
+}
+
+fn installed(name: &str, depends: &[&str]) -> InstalledModule {
+    InstalledModule {
+        name: ModuleName::new(name),
+        path: format!("/lib/modules/{RELEASE}/{name}.ko"),
+        size: 4096,
+        sha256: "11".repeat(32),
+        module: Ok(Module {
+            modinfo: ModInfo {
+                name: Some(name.into()),
+                license: Some("GPL".into()),
+                depends: Some(depends.iter().map(|name| ModuleName::new(name)).collect()),
+                vermagic: Some(format!("{RELEASE} SMP mod_unload ")),
+                ..ModInfo::default()
+            },
+            internal_name: Some(name.into()),
+            this_module_size: Some(1280),
+            imports: Vec::new(),
+            weak_imports: Vec::new(),
+            has_debug: false,
+        }),
+    }
+}
+
+/// An autoload file with well-formed lines.
+pub(crate) fn autoload_file(name: &str, text: &str) -> AutoloadFile {
+    let line = |(index, text): (usize, &str)| {
+        let (module, parameters) = text.split_once(' ').unwrap_or((text, ""));
+        AutoloadLine {
+            number: index + 1,
+            text: text.into(),
+            module: (!module.is_empty()).then(|| ModuleName::new(module)),
+            parameters: parameters.into(),
+            trap: None,
+        }
+    };
+    let lines = text.lines().enumerate().map(line).collect();
+    AutoloadFile { name: name.into(), link_target: None, dangling: false, lines }
+}
+
+fn system() -> System {
+    System {
+        release: Release { description: "OpenWrt 24.10.0".into(), ..Release::default() },
+        module_directories: vec![ModuleDirectory {
+            release: KernelRelease::new(RELEASE),
+            modules: vec![installed("e1000", &[]), installed("mlx4_core", &[])],
+            unseen: Vec::new(),
+            builtin: Vec::new(),
+        }],
+        autoload: Vec::new(),
+        boot_autoload: Vec::new(),
+        modules_conf: None,
+        packages: PackageDatabase::None,
+        tree: Tree::default(),
+        space: Space { block_size: 4096, blocks: 26_624, free_blocks: 20_000, inodes: 6656, free_inodes: 5000 },
+    }
+}
+
+#[test]
+fn the_patched_specimen_passes_every_check() {
+    let report = Specimen::patched().report();
+    let passes = |outcome: &Outcome| matches!(outcome, Outcome::Pass { .. });
+    let others: Vec<_> = report.rows.iter().filter(|row| !passes(&row.outcome)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    assert!(!report.failed());
+}
+
+#[test]
+fn the_stock_specimen_fails_one_check_only() {
+    let report = Specimen::stock().report();
+    let failures: Vec<_> = report.failures(&[]).map(|row| row.id).collect();
+    assert_eq!(failures, ["modules-present"]);
+    assert_eq!(report.failures(&["modules-present".into()]).count(), 0);
+}
+
+#[test]
+fn a_skipped_check_has_no_row() {
+    let specimen = Specimen::stock();
+    let evidence = Evidence {
+        image: &specimen.image,
+        boot_partition: None,
+        root_partition: None,
+        boot: Err("x".into()),
+        boot_files: Vec::new(),
+        boot_problems: Vec::new(),
+        root_problems: Vec::new(),
+        kernel_release: Err("x".into()),
+        system: Err("x".into()),
+        expectations: Expectations::default(),
+    };
+    let report = run(&evidence, &["boot-entries".into()]);
+    assert!(report.rows.iter().all(|row| row.id != "boot-entries"));
+    assert_eq!(report.rows.len() + 1, super::CHECKS.len());
+}
