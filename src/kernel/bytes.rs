@@ -36,16 +36,7 @@ pub(crate) fn c_string(bytes: &[u8], offset: u64, limit: usize) -> Option<&[u8]>
 
 /// Where `needle` first stands in `bytes`.
 pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    let (&first, rest) = needle.split_first()?;
-    let mut from = 0;
-    loop {
-        let tail = bytes.get(from..)?;
-        let at = tail.iter().position(|&byte| byte == first)?;
-        if tail.get(at.checked_add(1)?..)?.starts_with(rest) {
-            return from.checked_add(at);
-        }
-        from = from.checked_add(at)?.checked_add(1)?;
-    }
+    memchr::memmem::find(bytes, needle)
 }
 
 #[cfg(test)]

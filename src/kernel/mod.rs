@@ -9,7 +9,7 @@ mod name;
 mod strip;
 
 pub(crate) use bzimage::{KernelFormat, KernelImage};
-pub(crate) use decompress::Compression;
+pub(crate) use decompress::{Compression, decompress};
 pub(crate) use module::{ModInfo, Module};
 pub(crate) use name::{KernelRelease, ModuleName};
 pub(crate) use strip::strip;
