@@ -1,6 +1,9 @@
-//! Kernel modules as files: ELF structure, modinfo, imports and exports, stripping. Bytes in, facts out; nothing here
-//! knows filesystems.
+//! Kernels and kernel modules as files: bzImage header, ELF structure, modinfo, imports and exports, stripping. Bytes
+//! in, facts out; nothing here knows filesystems.
 
+mod bytes;
+mod bzimage;
+mod decompress;
 mod exports;
 mod identity;
 mod module;
@@ -11,6 +14,8 @@ mod strip;
 #[cfg(test)]
 pub(crate) mod test_module;
 
+pub(crate) use bzimage::{KernelFormat, KernelImage};
+pub(crate) use decompress::{Compression, decompress};
 pub(crate) use exports::Export;
 pub(crate) use identity::identity;
 pub(crate) use module::{ModInfo, Module, SymbolVersion};
