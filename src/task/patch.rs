@@ -1,0 +1,164 @@
+//! Patch: the whole road, from an image to a sealed image.
+
+use std::sync::Arc;
+
+use crate::apply::apply;
+use crate::error::{At, Error, Result};
+use crate::image::{Disk, Image, Sha256Hex};
+use crate::openwrt::System;
+use crate::overlay::{self, Resolved};
+use crate::plan::{Content, Edit, Finding, Plan, Severity, plan};
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+use crate::seal::{self, Output};
+use crate::verify::{self, Report};
+
+use super::evidence;
+use super::scene::Scene;
+use super::wishes::{expectations, wishes};
+use super::{EditRow, OutputFacts, PatchReport, PatchRequest};
+
+/// Patches an image.
+///
+/// # Errors
+/// Any of the rooms'; `check` when a check on the result failed (nothing is written then).
+pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<PatchReport> {
+    let place = || request.image.display().to_string();
+    let resolved = overlay::resolve(&Recipe::assemble(&request.wishes)?)?;
+    let output = prepare_output(request)?;
+    let image = Image::open(&request.image, progress)?;
+    let mut findings = seal::check_sums(&request.image, &image.container.sha256)?;
+    findings.extend(dropped_trailers(&image));
+
+    let scene = Scene::survey(image);
+    let root = scene.editable_root().at(place)?;
+    let release = scene.kernel_release().at(place)?;
+    let wanted: Vec<String> = resolved.files.iter().map(|wish| wish.path.clone()).collect();
+    let system = System::read(root.open(&scene.image, 0)?.as_mut(), &wanted).at(place)?;
+    system.check_target().at(place)?;
+    let wishes = wishes(&resolved, &system, &release, request.keep_debug)?;
+    let plan = plan(&system, &release, &wishes).at(place)?;
+
+    let mut report = PatchReport {
+        image: request.image.clone(),
+        container: scene.image.container.clone(),
+        kernel_release: release.to_string(),
+        release: system.release.clone(),
+        overlays: resolved.overlays.clone(),
+        edits: plan.edits.iter().map(row).collect(),
+        findings: findings.into_iter().chain(plan.findings.iter().cloned()).collect(),
+        space: plan.space,
+        checks: None,
+        output: None,
+    };
+    let Some(output) = output else {
+        return Ok(report);
+    };
+    let disk = edited(&scene, &plan, request.epoch.or_else(|| system.build_time())).at(place)?;
+    report.checks = Some(checked(&scene, disk.clone(), &resolved, request)?);
+    report.output = Some(sealed(output, &disk, request, &mut report.findings, progress)?);
+    Ok(report)
+}
+
+/// The output, found possible before the work starts; `None` for a dry run.
+fn prepare_output(request: &PatchRequest) -> Result<Option<Output>> {
+    if request.dry_run {
+        return Ok(None);
+    }
+    let path = request.output.as_deref().ok_or_else(|| {
+        Error::usage("no output is named").remedy("name it with -o, or ask for the plan only with --dry-run")
+    })?;
+    Output::prepare(path, &request.image, request.force).map(Some)
+}
+
+/// What is said of trailers behind the image, none of which outlives an edit.
+fn dropped_trailers(image: &Image) -> Option<Finding> {
+    let count = image.container.trailers.len();
+    (count > 0).then(|| Finding {
+        id: "trailer-dropped".to_owned(),
+        severity: Severity::Note,
+        message: format!(
+            "{count} firmware trailer{} behind the image (signature or metadata of the build) no longer fit an edited \
+             image and {} left out",
+            if count == 1 { "" } else { "s" },
+            if count == 1 { "is" } else { "are" }
+        ),
+        remedy: None,
+    })
+}
+
+/// The disk with the plan carried out; untouched when the plan is empty.
+fn edited(scene: &Scene, plan: &Plan, epoch: Option<u64>) -> Result<Disk> {
+    if plan.edits.is_empty() {
+        return Ok(scene.image.disk.clone());
+    }
+    let root = scene.editable_root()?;
+    let mut filesystem = root.open(&scene.image, epoch.unwrap_or(0))?;
+    apply(plan, filesystem.as_mut()).at(|| root.place())?;
+    Ok(filesystem.finish().at(|| root.place())?.into_disk())
+}
+
+/// The checks on the result.
+///
+/// # Errors
+/// `check` when one failed that is not allowed to.
+fn checked(scene: &Scene, disk: Disk, resolved: &Resolved, request: &PatchRequest) -> Result<Report> {
+    let result = scene.with_disk(disk);
+    let report = verify::run(&evidence::gather(&result, expectations(resolved)), &request.skip);
+    let failures: Vec<_> = report.failures(&request.allow).collect();
+    let Some(first) = failures.first() else {
+        return Ok(report);
+    };
+    let mut message = format!(
+        "{} of {} checks on the result failed, so nothing was written:",
+        failures.len(),
+        report.rows.len()
+    );
+    for row in &failures {
+        for problem in row.outcome.problems() {
+            message.push_str(&format!("\n  {}: {problem}", row.id));
+        }
+    }
+    let remedy = first.remedy.unwrap_or_default();
+    Err(Error::check(message).remedy(format!("{remedy} (--allow {} overrules the check)", first.id)))
+}
+
+fn sealed(
+    output: Output,
+    disk: &Disk,
+    request: &PatchRequest,
+    findings: &mut Vec<Finding>,
+    progress: &dyn Progress,
+) -> Result<OutputFacts> {
+    let sealed = output.write(disk, progress)?;
+    let (updated, remarks) = seal::update_sums(&sealed, &request.image, request.sums)?;
+    findings.extend(remarks);
+    Ok(OutputFacts { path: sealed.path, form: sealed.form, length: sealed.length, sha256: sealed.sha256, updated })
+}
+
+fn row(edit: &Edit) -> EditRow {
+    let (becomes, size, sha256, target) = match &edit.content {
+        None => ("nothing", 0, None, None),
+        Some(Content::Directory) => ("directory", 0, None, None),
+        Some(Content::Symlink(target)) => ("symlink", 0, None, Some(target.clone())),
+        Some(Content::File(bytes)) => ("file", bytes.len() as u64, Some(sha256(bytes)), None),
+    };
+    EditRow {
+        path: edit.path.clone(),
+        change: edit.change,
+        becomes,
+        size,
+        size_before: edit.size_before,
+        sha256,
+        target,
+        mode: format!("{:04o}", edit.attributes.mode),
+        owner: format!("{}:{}", edit.attributes.uid, edit.attributes.gid),
+        reason: edit.reason.clone(),
+    }
+}
+
+fn sha256(bytes: &Arc<[u8]>) -> String {
+    let mut digest = Sha256Hex::default();
+    digest.update(bytes);
+    digest.finish()
+}

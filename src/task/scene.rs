@@ -1,0 +1,206 @@
+//! From an image to its boot and root partitions: found by content and by grub.cfg's `root=`, never by a fixed place.
+
+use crate::error::{At, Error, Result};
+use crate::filesystem::{self, Filesystem, Kind};
+use crate::image::{Image, Partition, Volume};
+use crate::kernel::{KernelImage, KernelRelease};
+use crate::openwrt::{BootConfiguration, RootReference};
+
+/// Where GRUB's configuration lies on the boot partition.
+const GRUB_CONFIGURATION: &str = "/boot/grub/grub.cfg";
+
+/// A partition with the kind of its content.
+#[derive(Debug, Clone)]
+pub(super) struct Located {
+    /// The table entry.
+    pub(super) partition: Partition,
+    /// What is in it.
+    pub(super) kind: Kind,
+}
+
+impl Located {
+    /// The partition's bytes in `image`.
+    pub(super) fn volume(&self, image: &Image) -> Result<Volume> {
+        self.partition.volume(image.disk.clone()).at(|| self.place())
+    }
+
+    /// Opens its filesystem; what is edited gets the timestamp `epoch` (seconds since 1970).
+    pub(super) fn open(&self, image: &Image, epoch: u64) -> Result<Box<dyn Filesystem>> {
+        filesystem::open(self.volume(image)?, epoch).at(|| self.place())
+    }
+
+    /// How messages name it.
+    pub(super) fn place(&self) -> String {
+        format!("partition {}", self.partition.number)
+    }
+}
+
+/// The partition that GRUB reads.
+#[derive(Debug, Clone)]
+pub(super) struct Boot {
+    /// Its partition.
+    pub(super) located: Located,
+    /// grub.cfg.
+    pub(super) configuration: BootConfiguration,
+    /// Paths of its regular files.
+    pub(super) files: Vec<String>,
+    /// Release of the kernel that the first menu entry boots, by the kernel's own header.
+    pub(super) kernel_release: Result<KernelRelease, String>,
+}
+
+/// An opened image, and which partition is what.
+#[derive(Debug, Clone)]
+pub(super) struct Scene {
+    /// The image.
+    pub(super) image: Image,
+    /// Its partitions, in table order.
+    pub(super) partitions: Vec<Located>,
+    /// The partition that GRUB reads, or why none was found.
+    pub(super) boot: Result<Boot, String>,
+    /// The partition with the root filesystem, or why none was found.
+    pub(super) root: Result<Located, String>,
+}
+
+impl Scene {
+    /// Looks at every partition of `image`.
+    pub(super) fn survey(image: Image) -> Self {
+        let partitions: Vec<_> = image.table.partitions.iter().map(|partition| locate(&image, partition)).collect();
+        let boot = find_boot(&image, &partitions);
+        let root = find_root(&partitions, boot.as_ref().ok());
+        Self { image, partitions, boot, root }
+    }
+
+    /// The root partition, if its filesystem can be edited.
+    ///
+    /// # Errors
+    /// Corrupt when there is none; unsupported when it is of a kind that cannot be edited.
+    pub(super) fn editable_root(&self) -> Result<&Located> {
+        let root = self.root.as_ref().map_err(|reason| {
+            Error::corrupt(format!("no root filesystem found: {reason}"))
+                .remedy("ibwrt inspect IMAGE shows what is in the partitions")
+        })?;
+        // Opening names the reason in the words of the filesystem itself.
+        root.open(&self.image, 0)?;
+        Ok(root)
+    }
+
+    /// Release of the image's kernel.
+    ///
+    /// # Errors
+    /// Corrupt when there is no boot partition or no readable kernel on it.
+    pub(super) fn kernel_release(&self) -> Result<KernelRelease> {
+        let release = self.boot.as_ref().and_then(|boot| boot.kernel_release.as_ref());
+        release.cloned().map_err(|reason| Error::corrupt(format!("the image's kernel cannot be told: {reason}")))
+    }
+
+    /// The same scene with another content of the disk.
+    pub(super) fn with_disk(&self, disk: crate::image::Disk) -> Self {
+        Self::survey(Image { disk, ..self.image.clone() })
+    }
+}
+
+fn locate(image: &Image, partition: &Partition) -> Located {
+    let mut located = Located { partition: partition.clone(), kind: Kind::Unknown };
+    if let Ok(kind) = located.volume(image).and_then(|volume| filesystem::detect(&volume)) {
+        located.kind = kind;
+    }
+    located
+}
+
+/// The first partition that holds grub.cfg.
+fn find_boot(image: &Image, partitions: &[Located]) -> Result<Boot, String> {
+    let mut reasons = Vec::new();
+    for located in partitions.iter().filter(|located| matches!(located.kind, Kind::Fat | Kind::Ext4)) {
+        match read_boot(image, located) {
+            Ok(Some(boot)) => return Ok(boot),
+            Ok(None) => {}
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    if reasons.is_empty() {
+        return Err(format!("no partition holds {GRUB_CONFIGURATION}"));
+    }
+    Err(reasons.join("; "))
+}
+
+fn read_boot(image: &Image, located: &Located) -> Result<Option<Boot>> {
+    let mut filesystem = located.open(image, 0)?;
+    if filesystem.metadata(GRUB_CONFIGURATION)?.is_none() {
+        return Ok(None);
+    }
+    let text = filesystem.read(GRUB_CONFIGURATION)?;
+    let configuration = BootConfiguration::parse(&String::from_utf8_lossy(&text)).at(|| GRUB_CONFIGURATION.to_owned())?;
+    let files = regular_files(filesystem.as_mut())?;
+    let kernel = configuration.kernel().unwrap_or_default();
+    let kernel_release = read_release(filesystem.as_mut(), kernel).map_err(|error| error.to_string());
+    Ok(Some(Boot { located: located.clone(), configuration, files, kernel_release }))
+}
+
+fn read_release(filesystem: &mut dyn Filesystem, path: &str) -> Result<KernelRelease> {
+    let bytes = filesystem.read(path).at(|| path.to_owned())?;
+    Ok(KernelImage::parse(&bytes).at(|| path.to_owned())?.release())
+}
+
+/// Paths of all regular files, in byte order; a boot partition holds a dozen.
+fn regular_files(filesystem: &mut dyn Filesystem) -> Result<Vec<String>> {
+    use crate::filesystem::FileType;
+
+    /// More folders than any boot partition has; a damaged one may have loops.
+    const MOST_FOLDERS: usize = 1000;
+
+    let mut files = Vec::new();
+    let mut folders = vec![String::new()];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        seen += 1;
+        if seen > MOST_FOLDERS {
+            return Err(Error::corrupt(format!("more than {MOST_FOLDERS} folders on a boot partition")));
+        }
+        for entry in filesystem.list(if folder.is_empty() { "/" } else { &folder })? {
+            let path = format!("{folder}/{}", entry.name);
+            match entry.file_type {
+                FileType::Directory => folders.push(path),
+                FileType::Regular => files.push(path),
+                FileType::Symlink | FileType::Special => {}
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The partition that grub.cfg names as root; where it names none of this disk's, the only one that could be one.
+fn find_root(partitions: &[Located], boot: Option<&Boot>) -> Result<Located, String> {
+    let entries = boot.map_or(&[][..], |boot| &boot.configuration.entries);
+    let references: Vec<_> = entries.iter().filter_map(|entry| entry.root().ok()).collect();
+    if let Some(named) = references.iter().find_map(|reference| named_by(partitions, reference)) {
+        return Ok(named.clone());
+    }
+    let boot_number = boot.map(|boot| boot.located.partition.number);
+    let mut candidates = partitions.iter().filter(|located| {
+        Some(located.partition.number) != boot_number
+            && matches!(located.kind, Kind::Ext4 | Kind::Squashfs | Kind::Erofs | Kind::F2fs)
+    });
+    match (candidates.next(), candidates.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        (None, _) => Err("no partition holds a filesystem that could be a root".to_owned()),
+        (Some(first), Some(second)) => Err(format!(
+            "partitions {} and {} could both be it, and {GRUB_CONFIGURATION} names neither",
+            first.partition.number, second.partition.number
+        )),
+    }
+}
+
+fn named_by<'a>(partitions: &'a [Located], reference: &RootReference) -> Option<&'a Located> {
+    match reference {
+        RootReference::Partuuid(partuuid) => {
+            partitions.iter().find(|located| located.partition.partuuid == *partuuid)
+        }
+        RootReference::Device(device) => {
+            let digits = device.trim_start_matches(|c: char| !c.is_ascii_digit());
+            // /dev/nvme0n1p2 counts behind its `p`; /dev/sda2 has no other digits.
+            let number = digits.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()?;
+            partitions.iter().find(|located| located.partition.number == number)
+        }
+    }
+}
