@@ -1,102 +1,16 @@
 //! The jobs of the program, each one road from an opened image to a report: patch, verify, inspect, demo. They join
 //! the rooms; they know nothing of clap or terminals.
 
-use std::path::PathBuf;
+mod report;
+mod request;
 
-use serde::Serialize;
+pub(crate) use report::{DemoReport, EditRow, FilesystemRow, InspectReport, OutputFacts, PatchReport, VerifyReport};
+pub(crate) use request::{PatchRequest, VerifyRequest};
 
-use crate::error::Result;
-use crate::filesystem;
-use crate::image::{Container, Form, PartitionTable};
-use crate::openwrt::{PackageDatabase, Release};
-use crate::plan::{Change, Finding, SpaceForecast};
+use std::path::Path;
+
+use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::recipe::CommandLineWishes;
-use crate::verify::Report;
-
-/// What `patch` is asked to do.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct PatchRequest {
-    /// The image; never touched.
-    pub(crate) image: PathBuf,
-    /// Where the result goes; its ending (`.img` or `.img.gz`) decides the wrapping. `None` only for a dry run.
-    pub(crate) output: Option<PathBuf>,
-    /// Overlays, modules, settings, files.
-    pub(crate) wishes: CommandLineWishes,
-    /// Plan only.
-    pub(crate) dry_run: bool,
-    /// Keep debug sections of modules.
-    pub(crate) keep_debug: bool,
-    /// Create `sha256sums` beside the output even where there is none.
-    pub(crate) sums: bool,
-    /// Replace an existing output.
-    pub(crate) force: bool,
-    /// Checks that may fail.
-    pub(crate) allow: Vec<String>,
-    /// Checks that are not run.
-    pub(crate) skip: Vec<String>,
-}
-
-/// One edit, for people and programs.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct EditRow {
-    /// Absolute path.
-    pub(crate) path: String,
-    /// How it changes.
-    pub(crate) change: Change,
-    /// `file`, `directory`, `symlink`, or `nothing` after a removal.
-    pub(crate) becomes: &'static str,
-    /// Length in bytes afterwards (files), else 0.
-    pub(crate) size: u64,
-    /// Length in bytes before, where a file was there.
-    pub(crate) size_before: Option<u64>,
-    /// SHA-256 of a file's new content.
-    pub(crate) sha256: Option<String>,
-    /// Target of a symlink.
-    pub(crate) target: Option<String>,
-    /// Octal permissions, such as `0644`.
-    pub(crate) mode: String,
-    /// `uid:gid`.
-    pub(crate) owner: String,
-    /// Why.
-    pub(crate) reason: String,
-}
-
-/// What became of the output file.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct OutputFacts {
-    /// Its path.
-    pub(crate) path: PathBuf,
-    /// Its wrapping.
-    pub(crate) form: Form,
-    /// Its length in bytes.
-    pub(crate) length: u64,
-    /// SHA-256 of the file.
-    pub(crate) sha256: String,
-    /// Other files updated beside it (`sha256sums`, `profiles.json`).
-    pub(crate) updated: Vec<PathBuf>,
-}
-
-/// What `patch` did, or would do.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct PatchReport {
-    /// The input.
-    pub(crate) image: PathBuf,
-    /// Its wrapping; stale trailers are not carried over.
-    pub(crate) container: Container,
-    /// Overlays in force.
-    pub(crate) overlays: Vec<String>,
-    /// The plan's edits.
-    pub(crate) edits: Vec<EditRow>,
-    /// Remarks of plan and overlays, and on trailers that were dropped.
-    pub(crate) findings: Vec<Finding>,
-    /// Room in the root filesystem.
-    pub(crate) space: SpaceForecast,
-    /// The checks on the result; `None` for a dry run.
-    pub(crate) checks: Option<Report>,
-    /// The output; `None` for a dry run.
-    pub(crate) output: Option<OutputFacts>,
-}
 
 /// Patches an image.
 ///
@@ -104,29 +18,7 @@ pub(crate) struct PatchReport {
 /// Any of the rooms'; `check` when a check on the result failed (nothing is written then).
 pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<PatchReport> {
     let _ = (request, progress);
-    Err(crate::error::Error::unsupported("patch is not built yet"))
-}
-
-/// What `verify` is asked to do.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct VerifyRequest {
-    /// The image.
-    pub(crate) image: PathBuf,
-    /// Overlays and settings to hold it against.
-    pub(crate) wishes: CommandLineWishes,
-    /// Checks that are not run.
-    pub(crate) skip: Vec<String>,
-}
-
-/// What `verify` found.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct VerifyReport {
-    /// The image.
-    pub(crate) image: PathBuf,
-    /// Overlays it was held against.
-    pub(crate) overlays: Vec<String>,
-    /// The rows.
-    pub(crate) checks: Report,
+    Err(Error::unsupported("patch is not built yet"))
 }
 
 /// Runs the checks on an image.
@@ -135,54 +27,23 @@ pub(crate) struct VerifyReport {
 /// Only what prevents looking at all; failed checks are rows of the report.
 pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result<VerifyReport> {
     let _ = (request, progress);
-    Err(crate::error::Error::unsupported("verify is not built yet"))
-}
-
-/// What `inspect` shows.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct InspectReport {
-    /// The image.
-    pub(crate) image: PathBuf,
-    /// The wrapping.
-    pub(crate) container: Container,
-    /// Length of the disk in bytes.
-    pub(crate) disk_length: u64,
-    /// The partition table.
-    pub(crate) table: PartitionTable,
-    /// Kind of filesystem by partition number, with its role (`boot`, `root`) where it has one.
-    pub(crate) filesystems: Vec<FilesystemRow>,
-    /// Kernel release by the boot partition's kernel, where it could be read.
-    pub(crate) kernel_release: Option<String>,
-    /// Who built the system, where it could be read.
-    pub(crate) release: Option<Release>,
-    /// The package database.
-    pub(crate) packages: Option<PackageDatabase>,
-    /// Modules by directory: release and number of `.ko` files.
-    pub(crate) modules: Vec<(String, usize)>,
-    /// InfiniBand-related modules present, by name.
-    pub(crate) infiniband_modules: Vec<String>,
-    /// What could not be looked at, and why.
-    pub(crate) remarks: Vec<String>,
-}
-
-/// One partition's filesystem.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct FilesystemRow {
-    /// Partition number.
-    pub(crate) partition: u32,
-    /// Its kind.
-    pub(crate) kind: filesystem::Kind,
-    /// `boot`, `root` or nothing.
-    pub(crate) role: Option<&'static str>,
-    /// Room, where the filesystem could be opened.
-    pub(crate) space: Option<filesystem::Space>,
+    Err(Error::unsupported("verify is not built yet"))
 }
 
 /// Looks at an image.
 ///
 /// # Errors
 /// Only what prevents looking at all.
-pub(crate) fn inspect(image: &std::path::Path, progress: &dyn Progress) -> Result<InspectReport> {
+pub(crate) fn inspect(image: &Path, progress: &dyn Progress) -> Result<InspectReport> {
     let _ = (image, progress);
-    Err(crate::error::Error::unsupported("inspect is not built yet"))
+    Err(Error::unsupported("inspect is not built yet"))
+}
+
+/// Patches and verifies the image embedded in the binary.
+///
+/// # Errors
+/// The folder cannot be written, or those of [`patch`].
+pub(crate) fn demo(folder: &Path, progress: &dyn Progress) -> Result<DemoReport> {
+    let _ = (folder, progress);
+    Err(Error::unsupported("demo is not built yet"))
 }

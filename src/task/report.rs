@@ -1,0 +1,146 @@
+//! What the jobs answer: plain data, for people and programs.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::filesystem;
+use crate::image::{Container, Form, PartitionTable};
+use crate::openwrt::{PackageDatabase, Release};
+use crate::plan::{Change, Finding, SpaceForecast};
+use crate::verify::Report;
+
+/// One edit.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct EditRow {
+    /// Absolute path.
+    pub(crate) path: String,
+    /// How it changes.
+    pub(crate) change: Change,
+    /// `file`, `directory`, `symlink`, or `nothing` after a removal.
+    pub(crate) becomes: &'static str,
+    /// Length in bytes afterwards (files), else 0.
+    pub(crate) size: u64,
+    /// Length in bytes before, where a file was there.
+    pub(crate) size_before: Option<u64>,
+    /// SHA-256 of a file's new content.
+    pub(crate) sha256: Option<String>,
+    /// Target of a symlink.
+    pub(crate) target: Option<String>,
+    /// Octal permissions, such as `0644`.
+    pub(crate) mode: String,
+    /// `uid:gid`.
+    pub(crate) owner: String,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// What became of the output file.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct OutputFacts {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// Its wrapping.
+    pub(crate) form: Form,
+    /// Its length in bytes.
+    pub(crate) length: u64,
+    /// SHA-256 of the file.
+    pub(crate) sha256: String,
+    /// Other files updated beside it (`sha256sums`, `profiles.json`).
+    pub(crate) updated: Vec<PathBuf>,
+}
+
+/// What `patch` did, or would do.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PatchReport {
+    /// The input.
+    pub(crate) image: PathBuf,
+    /// Its wrapping; stale trailers are not carried over.
+    pub(crate) container: Container,
+    /// Release of the image's kernel.
+    pub(crate) kernel_release: String,
+    /// Who built the system.
+    pub(crate) release: Release,
+    /// Overlays in force.
+    pub(crate) overlays: Vec<String>,
+    /// The plan's edits.
+    pub(crate) edits: Vec<EditRow>,
+    /// Remarks of plan and overlays, and on trailers that were dropped.
+    pub(crate) findings: Vec<Finding>,
+    /// Room in the root filesystem.
+    pub(crate) space: SpaceForecast,
+    /// The checks on the result; `None` for a dry run.
+    pub(crate) checks: Option<Report>,
+    /// The output; `None` for a dry run.
+    pub(crate) output: Option<OutputFacts>,
+}
+
+/// What `verify` found.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct VerifyReport {
+    /// The image.
+    pub(crate) image: PathBuf,
+    /// Overlays it was held against.
+    pub(crate) overlays: Vec<String>,
+    /// The rows.
+    pub(crate) checks: Report,
+}
+
+/// What `inspect` shows.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct InspectReport {
+    /// The image.
+    pub(crate) image: PathBuf,
+    /// The wrapping.
+    pub(crate) container: Container,
+    /// Length of the disk in bytes.
+    pub(crate) disk_length: u64,
+    /// The partition table.
+    pub(crate) table: PartitionTable,
+    /// What is in each partition.
+    pub(crate) filesystems: Vec<FilesystemRow>,
+    /// Kernel release by the boot partition's kernel, where it could be read.
+    pub(crate) kernel_release: Option<String>,
+    /// Who built the system, where it could be read.
+    pub(crate) release: Option<Release>,
+    /// The package database.
+    pub(crate) packages: Option<PackageDatabase>,
+    /// Modules by directory: release and number of `.ko` files.
+    pub(crate) modules: Vec<(String, usize)>,
+    /// InfiniBand-related modules present, by name.
+    pub(crate) infiniband_modules: Vec<String>,
+    /// What could not be looked at, and why.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// One partition's filesystem.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FilesystemRow {
+    /// Partition number.
+    pub(crate) partition: u32,
+    /// Its kind.
+    pub(crate) kind: filesystem::Kind,
+    /// `boot`, `root` or nothing.
+    pub(crate) role: Option<&'static str>,
+    /// Room, where the filesystem could be opened.
+    pub(crate) space: Option<filesystem::Space>,
+}
+
+/// What `demo` did.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct DemoReport {
+    /// Where its files are.
+    pub(crate) folder: PathBuf,
+    /// The image as it was.
+    pub(crate) input: PathBuf,
+    /// The module archive.
+    pub(crate) modules: PathBuf,
+    /// The image as it became.
+    pub(crate) output: PathBuf,
+    /// The checks on the image as it was.
+    pub(crate) verify_before: VerifyReport,
+    /// What `patch` did.
+    pub(crate) patch: PatchReport,
+    /// The checks on the image as it became.
+    pub(crate) verify: VerifyReport,
+}

@@ -1,0 +1,41 @@
+//! What the jobs are asked to do.
+
+use std::path::PathBuf;
+
+use crate::recipe::CommandLineWishes;
+
+/// What `patch` is asked to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PatchRequest {
+    /// The image; never touched.
+    pub(crate) image: PathBuf,
+    /// Where the result goes; its ending (`.img` or `.img.gz`) decides the wrapping. `None` only for a dry run.
+    pub(crate) output: Option<PathBuf>,
+    /// Overlays, modules, settings, files.
+    pub(crate) wishes: CommandLineWishes,
+    /// Plan only.
+    pub(crate) dry_run: bool,
+    /// Keep debug sections of modules.
+    pub(crate) keep_debug: bool,
+    /// Create `sha256sums` beside the output even where there is none.
+    pub(crate) sums: bool,
+    /// Replace an existing output.
+    pub(crate) force: bool,
+    /// Checks that may fail.
+    pub(crate) allow: Vec<String>,
+    /// Checks that are not run.
+    pub(crate) skip: Vec<String>,
+    /// Timestamp of what is written, in seconds since 1970 (`SOURCE_DATE_EPOCH`); `None` takes the image's build date.
+    pub(crate) epoch: Option<u64>,
+}
+
+/// What `verify` is asked to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct VerifyRequest {
+    /// The image.
+    pub(crate) image: PathBuf,
+    /// Overlays and settings to hold it against.
+    pub(crate) wishes: CommandLineWishes,
+    /// Checks that are not run.
+    pub(crate) skip: Vec<String>,
+}
