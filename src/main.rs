@@ -1,3 +1,7 @@
 //! The `ibwrt` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ibwrt::cli::run(std::env::args_os())
+}

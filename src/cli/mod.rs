@@ -1,1 +1,57 @@
 //! The command line: clap types, exit codes, progress, human and JSON output.
+//!
+//! Results go to stdout: text for people, or with `--format json` exactly one JSON document, be it the report or
+//! `{"error": …}`. What is for people only (errors, progress) goes to stderr.
+
+mod args;
+mod demo;
+mod inspect;
+mod manual;
+mod overlays;
+mod page;
+mod patch;
+mod progress;
+mod render_checks;
+mod render_edits;
+mod schema;
+mod terminal;
+mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::Result;
+use args::{Arguments, Command};
+use terminal::Terminal;
+
+/// Runs the command line `arguments` (the program's name first) and answers with its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let early = terminal::Choices::from_words(&arguments);
+    early.color.apply();
+    let parsed = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => return terminal::clap_answer(&error, early.format),
+    };
+    parsed.global.color.apply();
+    let terminal = Terminal::new(&parsed.global);
+    match dispatch(&parsed.command, &terminal) {
+        Ok(code) => code,
+        Err(error) => terminal.error(&error),
+    }
+}
+
+fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
+    match command {
+        Command::Patch(arguments) => patch::run(arguments, terminal),
+        Command::Verify(arguments) => verify::run(arguments, terminal),
+        Command::Inspect(arguments) => inspect::run(arguments, terminal),
+        Command::Overlays(arguments) => overlays::run(arguments, terminal),
+        Command::Demo(arguments) => demo::run(arguments, terminal),
+        Command::Schema => schema::run(terminal),
+        Command::Completions(arguments) => manual::completions(arguments.shell, terminal),
+        Command::Man(arguments) => manual::run(arguments, terminal),
+    }
+}

@@ -6,7 +6,7 @@ mod check;
 mod checks;
 mod report;
 #[cfg(test)]
-mod specimen;
+pub(crate) mod specimen;
 
 pub(crate) use check::{Check, Evidence, Expectations, Outcome};
 pub(crate) use checks::CHECKS;

@@ -1,0 +1,406 @@
+//! The clap types: every option with its help.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{PossibleValuesParser, ValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::recipe::CommandLineWishes;
+use crate::verify;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const OVERVIEW: &str = "\
+Output:
+  Results go to stdout, errors and progress to stderr. With --format json, stdout
+  holds exactly one JSON document: the report, or {\"error\": {kind, message,
+  places, remedy, exit_code}}. Colours and progress appear on a terminal only;
+  NO_COLOR is respected. Times in the output come from SOURCE_DATE_EPOCH, else
+  from the image itself, so that the same input always gives the same bytes.
+
+Exit codes:
+  0  done; all checks pass
+  1  a check failed
+  2  usage: an option, a recipe, a path, a missing module
+  3  unsupported: a sound image of a kind that is not handled
+  4  corrupt input
+  5  the system refused to read or write
+
+Examples:
+  See it work on an image that is built in:
+    ibwrt demo
+
+  A ConnectX-3 card with one IPoIB interface:
+    ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz \\
+        --modules ~/openwrt/build_dir/target-x86_64_musl/linux-x86_64/linux-6.6.106 \\
+        --overlay connectx3 --overlay ipoib \\
+        --set ipoib.address=10.10.0.5/24 -o router.img.gz
+
+  Prove that it will come up:
+    ibwrt verify router.img.gz --overlay connectx3 --overlay ipoib";
+
+/// Puts working InfiniBand support into an OpenWrt x86_64 disk image, and proves offline that it will come up.
+///
+/// ibwrt opens an OpenWrt x86_64 combined image (.img or .img.gz), puts InfiniBand kernel modules, their autoload
+/// entries and network configuration into it, seals it again, and checks the result. It needs no root, no mount and
+/// no virtual machine; the input is never touched.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ibwrt",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    after_help = "`ibwrt demo` shows it all on a built-in image. `ibwrt COMMAND --help` tells more.",
+    after_long_help = OVERVIEW
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// How results are written: text for people, or one JSON document
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(super) format: Format,
+    /// Print nothing but errors, and results that are data (JSON, schema, pages)
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say more: every check, every digest
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+    /// When to use colours; NO_COLOR is respected
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub(super) color: Color,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Text for people
+    #[default]
+    Human,
+    /// One JSON document
+    Json,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Even into a file or a pipe
+    Always,
+    /// Not at all
+    Never,
+}
+
+impl Color {
+    /// Makes it the choice for everything that is printed from now on.
+    pub(super) fn apply(self) {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Put InfiniBand support into an image
+    Patch(Box<PatchArguments>),
+    /// Check whether InfiniBand will come up in an image
+    Verify(Box<VerifyArguments>),
+    /// Show what is in an image
+    Inspect(InspectArguments),
+    /// List, show or export the overlays: what can be put into an image
+    Overlays(OverlaysArguments),
+    /// Patch and verify a built-in image, to see what it looks like
+    Demo(DemoArguments),
+    /// Print the JSON schema of recipe files
+    #[command(
+        long_about = "Print the JSON schema of recipe files.\n\nEditors use it to complete and check recipe.toml, the file \
+                      that --recipe takes.",
+        after_long_help = "Examples:\n  ibwrt schema > ibwrt-recipe.schema.json"
+    )]
+    Schema,
+    /// Print a completion script for a shell
+    #[command(
+        long_about = "Print a completion script for a shell, made from the same definitions as the options themselves.",
+        after_long_help = "Examples:\n  ibwrt completions bash > ~/.local/share/bash-completion/completions/ibwrt\n  \
+                           ibwrt completions fish > ~/.config/fish/completions/ibwrt.fish"
+    )]
+    Completions(CompletionsArguments),
+    /// Print the manual page, or write all pages into a folder
+    #[command(
+        long_about = "Print the manual page of ibwrt, or write the pages of ibwrt and all its commands into a folder.",
+        after_long_help = "Examples:\n  ibwrt man | man -l -\n  ibwrt man ~/.local/share/man/man1"
+    )]
+    Man(ManArguments),
+}
+
+/// Put InfiniBand support into an image.
+///
+/// Takes an OpenWrt x86_64 combined image, plans what has to change, carries it out on a copy, checks the result, and
+/// only then gives the output its name. The input is never touched. Patching twice changes nothing.
+#[derive(Debug, Args)]
+#[command(after_long_help = PATCH_EXAMPLES)]
+pub(super) struct PatchArguments {
+    /// The image (.img or .img.gz); never touched
+    pub(super) image: PathBuf,
+    /// Where the result goes; .img.gz is compressed, .img is not
+    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
+    pub(super) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) wishes: Wishes,
+    #[command(flatten)]
+    pub(super) additions: Additions,
+    /// Print the plan and write nothing
+    #[arg(short = 'n', long, help_heading = "Running")]
+    pub(super) dry_run: bool,
+    /// Keep the modules' debug sections; they are stripped otherwise
+    #[arg(long, help_heading = "Running")]
+    pub(super) keep_debug: bool,
+    /// Write sha256sums beside the output even where there is none
+    #[arg(long, help_heading = "Running")]
+    pub(super) sums: bool,
+    /// Replace the output if it exists
+    #[arg(short, long, help_heading = "Running")]
+    pub(super) force: bool,
+    /// Write the output although this check fails (repeatable)
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check_id(), hide_possible_values = true)]
+    #[arg(help_heading = "Checks on the result")]
+    pub(super) allow: Vec<String>,
+    /// Leave this check out (repeatable); `ibwrt verify --list-checks` lists them
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check_id(), hide_possible_values = true)]
+    #[arg(help_heading = "Checks on the result")]
+    pub(super) skip: Vec<String>,
+}
+
+const PATCH_EXAMPLES: &str = "\
+Examples:
+  A ConnectX-3 card, one IPoIB interface, modules from an OpenWrt build tree:
+    ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz \\
+        --modules ~/openwrt/build_dir/target-x86_64_musl/linux-x86_64/linux-6.6.106 \\
+        --overlay connectx3 --overlay ipoib \\
+        --set ipoib.address=10.10.0.5/24 -o router.img.gz
+
+  See what would change, and write nothing:
+    ibwrt patch image.img.gz --recipe site.toml --dry-run
+
+  Everything in one file, with a host name and a key of one's own:
+    ibwrt patch image.img.gz --recipe site.toml --hostname fabric-gw \\
+        --ssh-key ~/.ssh/id_ed25519.pub -o fabric-gw.img.gz
+
+  Write the result to a disk (all that is on it is lost):
+    gzip -dc router.img.gz | sudo dd of=/dev/sdX bs=4M conv=fsync";
+
+/// Overlays, recipe and settings.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What is wished")]
+pub(super) struct Wishes {
+    /// An overlay: the name of a built-in one, or a folder with overlay.toml (repeatable)
+    #[arg(long, value_name = "NAME|DIR")]
+    overlay: Vec<String>,
+    /// A recipe: all wishes in one TOML file; the command line wins over it
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// A setting of an overlay, such as ipoib.mode=connected (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    set: Vec<String>,
+}
+
+/// What `patch` puts in beside the overlays.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What goes in")]
+pub(super) struct Additions {
+    /// Where modules come from: a folder (searched in depth), a .ko, .ko.gz, .ko.xz or .ko.zst, or a .tar of them
+    /// (repeatable)
+    #[arg(long, value_name = "PATH")]
+    modules: Vec<PathBuf>,
+    /// The system's host name
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// The root password as crypt(3) hash, such as `openssl passwd -6` prints
+    #[arg(long, value_name = "HASH")]
+    root_password_hash: Option<String>,
+    /// A public key that may log in as root: a file, or the key itself (repeatable)
+    #[arg(long, value_name = "KEY|FILE")]
+    ssh_key: Vec<String>,
+    /// A further file: path in the image, = file here, optionally ,mode=0755 and ,owner=0:0 (repeatable)
+    #[arg(long, value_name = "PATH=LOCAL", value_parser = extra_file)]
+    file: Vec<String>,
+}
+
+impl Wishes {
+    /// As the recipe takes them, without additions.
+    pub(super) fn to_wishes(&self) -> CommandLineWishes {
+        CommandLineWishes {
+            recipe: self.recipe.clone(),
+            overlays: self.overlay.clone(),
+            settings: self.set.clone(),
+            ..CommandLineWishes::default()
+        }
+    }
+}
+
+impl PatchArguments {
+    /// As the recipe takes them.
+    pub(super) fn to_wishes(&self) -> CommandLineWishes {
+        let additions = &self.additions;
+        CommandLineWishes {
+            modules: additions.modules.clone(),
+            hostname: additions.hostname.clone(),
+            root_password_hash: additions.root_password_hash.clone(),
+            ssh_keys: additions.ssh_key.clone(),
+            files: additions.file.clone(),
+            ..self.wishes.to_wishes()
+        }
+    }
+}
+
+/// Check whether InfiniBand will come up in an image.
+///
+/// Looks at the container, the partitions, both filesystems, the kernel, the modules, who loads them, and the network
+/// configuration, one check per fact. With the overlays (and settings) that it was patched with, it also checks that
+/// everything these ask for is there. Nothing is changed.
+#[derive(Debug, Args)]
+#[command(after_long_help = VERIFY_EXAMPLES)]
+pub(super) struct VerifyArguments {
+    /// The image (.img or .img.gz)
+    #[arg(required_unless_present = "list_checks")]
+    pub(super) image: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) wishes: Wishes,
+    /// Leave this check out (repeatable)
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check_id(), hide_possible_values = true)]
+    #[arg(help_heading = "Checks")]
+    pub(super) skip: Vec<String>,
+    /// List the checks, and do nothing else
+    #[arg(long, help_heading = "Checks")]
+    pub(super) list_checks: bool,
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Exit codes:
+  0  all checks pass (warnings do not count)
+  1  a check failed
+  2 to 5  the image could not be looked at; `ibwrt --help` tells
+
+Examples:
+  What does this image have?
+    ibwrt verify openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz
+
+  Does it do what it was patched for?
+    ibwrt verify router.img.gz --overlay connectx3 --overlay ipoib \\
+        --set ipoib.address=10.10.0.5/24
+
+  In a CI job:
+    ibwrt verify router.img.gz --recipe site.toml --format json > report.json";
+
+/// Show what is in an image.
+///
+/// Shows the container and its trailers, the partitions and filesystems, the OpenWrt release, the kernel, the package
+/// database and the modules. Judges nothing (`ibwrt verify` does) and changes nothing.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  ibwrt inspect router.img.gz\n  ibwrt inspect router.img.gz --format json | jq .table"
+)]
+pub(super) struct InspectArguments {
+    /// The image (.img or .img.gz)
+    pub(super) image: PathBuf,
+}
+
+/// List, show or export the overlays: what can be put into an image.
+///
+/// An overlay says which modules an adapter or a feature needs, how they are loaded, and which files go with them.
+/// Those built in can be exported, changed, and used from the folder: `--overlay DIR`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  ibwrt overlays\n  ibwrt overlays show ipoib\n  ibwrt overlays export ipoib my-ipoib"
+)]
+pub(super) struct OverlaysArguments {
+    #[command(subcommand)]
+    pub(super) action: Option<OverlaysAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum OverlaysAction {
+    /// Show one overlay: what it is for, its modules and settings
+    #[command(after_long_help = "Examples:\n  ibwrt overlays show connectx3\n  ibwrt overlays show ./my-overlay")]
+    Show {
+        /// The name of a built-in overlay, or a folder
+        #[arg(value_name = "NAME|DIR")]
+        name: String,
+    },
+    /// Write an overlay's files into a folder, to make one's own of it
+    #[command(after_long_help = "Examples:\n  ibwrt overlays export ipoib my-ipoib")]
+    Export {
+        /// The name of a built-in overlay
+        name: String,
+        /// The folder; made if it does not exist
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// Patch and verify a built-in image, to see what it looks like.
+///
+/// Writes a small OpenWrt image into a folder, patches it with the overlays connectx3 and ipoib, verifies it before and
+/// after, and says what to type for an image of one's own. The image is for looking at; it does not boot.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  ibwrt demo\n  ibwrt demo /tmp/look")]
+pub(super) struct DemoArguments {
+    /// The folder; made if it does not exist
+    #[arg(value_name = "DIR", default_value = "ibwrt-demo")]
+    pub(super) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArguments {
+    /// The folder for all pages, or - to print the page of ibwrt
+    #[arg(value_name = "DIR|-", default_value = "-")]
+    pub(super) folder: PathBuf,
+}
+
+fn check_id() -> ValueParser {
+    PossibleValuesParser::new(verify::check_ids()).into()
+}
+
+/// A `KEY=VALUE`, taken as it stands; what keys there are is the recipe's to know.
+fn setting(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err("expected KEY=VALUE, such as ipoib.address=10.10.0.5/24".to_owned()),
+    }
+}
+
+/// A `PATH=LOCAL`, taken as it stands.
+fn extra_file(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((path, local)) if path.starts_with('/') && !local.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected PATH=LOCAL with an absolute path in the image, such as /etc/banner=banner.txt".to_owned()),
+    }
+}

@@ -1,0 +1,67 @@
+//! `ibwrt demo`.
+
+use std::process::ExitCode;
+
+use super::args::DemoArguments;
+use super::page::{Page, Tone};
+use super::patch::{quoted, render, verify_command};
+use super::terminal::Terminal;
+use super::{render_checks, verify};
+use crate::error::{ErrorKind, Result};
+use crate::task::{self, DemoReport};
+
+pub(super) fn run(arguments: &DemoArguments, terminal: &Terminal) -> Result<ExitCode> {
+    let report = task::demo(&arguments.folder, terminal.progress())?;
+    terminal.report(&report, || page(&report, terminal.verbose()))?;
+    Ok(match report.verify.checks.failed() {
+        true => ExitCode::from(ErrorKind::Check.exit_code()),
+        false => ExitCode::SUCCESS,
+    })
+}
+
+fn page(report: &DemoReport, verbose: bool) -> Page {
+    let mut page = Page::new();
+    step(&mut page, "1. A stock OpenWrt image has no InfiniBand support:", &verify_command(&report.input, &[]));
+    render_checks::summary(&mut page, &report.verify_before.checks);
+
+    step(&mut page, "2. Put it in:", &patch_command(report));
+    render(&mut page, &report.patch, verbose);
+
+    step(&mut page, "3. Prove it:", &verify_command(&report.output, &report.verify.overlays));
+    if verbose {
+        render_checks::table(&mut page, &report.verify.checks);
+    } else {
+        render_checks::summary(&mut page, &report.verify.checks);
+    }
+    verify::conclusion(&mut page, &report.verify);
+
+    page.heading("With an image of your own");
+    page.paragraph(
+        2,
+        "You need an image of an OpenWrt that was built with InfiniBand (CONFIG_INFINIBAND=m), and that build's \
+         modules; then:",
+    );
+    page.command("ibwrt patch IMAGE.img.gz --modules ~/openwrt/build_dir \\");
+    page.command("    --overlay connectx3 --overlay ipoib \\");
+    page.command("    --set ipoib.address=10.10.0.5/24 -o router.img.gz");
+    page.command("ibwrt overlays");
+    page.paragraph(2, "lists the adapters and features. Everything that this demo wrote is in:");
+    page.command(&quoted(&report.folder));
+    page
+}
+
+fn step(page: &mut Page, title: &str, command: &str) {
+    page.heading(title);
+    page.line(&format!("  {}", Tone::Accent.paint(&format!("$ {command}"))));
+    page.line("");
+}
+
+fn patch_command(report: &DemoReport) -> String {
+    let overlays: String = report.patch.overlays.iter().map(|name| format!(" --overlay {name}")).collect();
+    format!(
+        "ibwrt patch {} --modules {}{overlays} -o {}",
+        quoted(&report.input),
+        quoted(&report.modules),
+        quoted(&report.output)
+    )
+}

@@ -1,0 +1,202 @@
+//! `ibwrt inspect`.
+
+use std::process::ExitCode;
+
+use super::args::InspectArguments;
+use super::page::{Page, Tone, number, size};
+use super::patch::container;
+use super::terminal::Terminal;
+use crate::error::Result;
+use crate::filesystem::{Kind, Space};
+use crate::image::{Partition, SECTOR, Scheme, Trailer, TrailerKind};
+use crate::openwrt::{PackageDatabase, Release};
+use crate::task::{self, InspectReport};
+
+pub(super) fn run(arguments: &InspectArguments, terminal: &Terminal) -> Result<ExitCode> {
+    let report = task::inspect(&arguments.image, terminal.progress())?;
+    terminal.report(&report, || {
+        let mut page = Page::new();
+        render(&mut page, &report);
+        page
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(page: &mut Page, report: &InspectReport) {
+    page.heading(&format!("Image {}", report.image.display()));
+    container(page, &report.container);
+    page.fact("sha256", &report.container.sha256);
+    page.fact("disk", &format!("{} ({} bytes)", size(report.disk_length), report.disk_length));
+    for trailer in &report.container.trailers {
+        page.fact("trailer", &trailer_text(trailer));
+    }
+    if report.container.unknown_tail > 0 {
+        page.fact("tail", &format!("{} of unknown data behind the image", size(report.container.unknown_tail)));
+    }
+    partitions(page, report);
+    system(page, report);
+    if !report.remarks.is_empty() {
+        page.heading("Remarks");
+        for remark in &report.remarks {
+            page.hanging("  - ", 4, remark);
+        }
+    }
+}
+
+fn trailer_text(trailer: &Trailer) -> String {
+    let kind = match trailer.kind {
+        TrailerKind::Signature => "signature".to_owned(),
+        TrailerKind::Info => "metadata".to_owned(),
+        TrailerKind::Other(number) => format!("type {number}"),
+    };
+    let state = if trailer.crc_matches { "fits the image" } else { "stale: its CRC does not fit the image" };
+    format!("fwtool {kind}, {}, {state}", size(trailer.payload_length))
+}
+
+fn partitions(page: &mut Page, report: &InspectReport) {
+    let table = &report.table;
+    let scheme = match table.scheme {
+        Scheme::Gpt if table.backup => "GPT with backup",
+        Scheme::Gpt => "GPT, no backup (as official images)",
+        Scheme::Mbr => "MBR",
+    };
+    page.heading("Partitions");
+    page.fact("table", &format!("{scheme}, disk {}", table.disk_id));
+    for partition in &table.partitions {
+        one_partition(page, report, partition);
+    }
+    for remark in &table.remarks {
+        page.fact("remark", remark);
+    }
+}
+
+fn one_partition(page: &mut Page, report: &InspectReport, partition: &Partition) {
+    let row = report.filesystems.iter().find(|row| row.partition == partition.number);
+    let role = row.and_then(|row| row.role).map(|role| format!("{role}, ")).unwrap_or_default();
+    let kind = row.map_or("?", |row| kind_name(row.kind));
+    let boot = if partition.bootable { ", bootable" } else { "" };
+    page.fact(
+        &format!("partition {}", partition.number),
+        &format!(
+            "{role}{kind}, {} from LBA {}{boot}",
+            size(partition.sectors.saturating_mul(SECTOR)),
+            partition.first.0
+        ),
+    );
+    if let Some(space) = row.and_then(|row| row.space.as_ref()) {
+        page.fact("", &space_text(space));
+    }
+    page.fact("", &format!("PARTUUID={}", partition.partuuid));
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ext4 => "ext4",
+        Kind::Fat => "FAT",
+        Kind::Squashfs => "squashfs (read-only)",
+        Kind::Erofs => "EROFS (read-only)",
+        Kind::F2fs => "F2FS",
+        Kind::Luks => "LUKS (encrypted)",
+        Kind::Empty => "empty",
+        Kind::Unknown => "unknown content",
+    }
+}
+
+fn space_text(space: &Space) -> String {
+    let bytes = |blocks: u64| size(blocks.saturating_mul(u64::from(space.block_size)));
+    let inodes = match space.inodes {
+        u64::MAX => String::new(),
+        all => format!(", {} of {all} inodes free", space.free_inodes),
+    };
+    format!("{} of {} free (blocks of {}){inodes}", bytes(space.free_blocks), bytes(space.blocks), space.block_size)
+}
+
+fn system(page: &mut Page, report: &InspectReport) {
+    page.heading("System");
+    if let Some(release) = &report.release {
+        release_facts(page, release);
+    }
+    page.fact("kernel", report.kernel_release.as_deref().unwrap_or("could not be read"));
+    for (release, count) in &report.modules {
+        page.fact("modules", &format!("{} in /lib/modules/{release}", number(*count, "file")));
+    }
+    if let Some(packages) = &report.packages {
+        page.fact("packages", &packages_text(packages));
+    }
+    if report.modules.is_empty() {
+        return;
+    }
+    match report.infiniband_modules.as_slice() {
+        [] => page.fact("InfiniBand", "no module: this image has no InfiniBand support (yet)"),
+        modules => page.fact("InfiniBand", &format!("{}: {}", number(modules.len(), "module"), modules.join(", "))),
+    }
+    page.gap();
+    page.paragraph(0, &format!("What this means for InfiniBand: {}", Tone::Accent.paint("ibwrt verify IMAGE")));
+}
+
+fn release_facts(page: &mut Page, release: &Release) {
+    let known = |text: &str| if text.is_empty() { "unknown".to_owned() } else { text.to_owned() };
+    page.fact("release", &known(&release.description));
+    page.fact("target", &format!("{} ({})", known(&release.target), known(&release.architecture)));
+    if let Some(date) = release.build_date {
+        page.fact("built", &format!("{date} seconds after 1970-01-01 (SOURCE_DATE_EPOCH)"));
+    }
+}
+
+fn packages_text(packages: &PackageDatabase) -> String {
+    let (manager, kernel, count) = match packages {
+        PackageDatabase::Opkg { kernel, packages } => ("opkg", kernel, *packages),
+        PackageDatabase::Apk { kernel, packages } => ("apk", kernel, *packages),
+        PackageDatabase::None => return "no database".to_owned(),
+    };
+    let kernel = kernel.as_ref().map(|version| format!(", kernel {version}")).unwrap_or_default();
+    format!("{manager}, {} installed{kernel}", number(count, "package"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::FilesystemRow;
+    use crate::verify::specimen::Specimen;
+
+    #[test]
+    fn an_image_reads_like_this() {
+        let specimen = Specimen::stock();
+        let report = InspectReport {
+            image: "router.img.gz".into(),
+            container: specimen.image.container.clone(),
+            disk_length: specimen.image.disk.length(),
+            table: specimen.image.table.clone(),
+            filesystems: vec![
+                FilesystemRow { partition: 1, kind: Kind::Fat, role: Some("boot"), space: None },
+                FilesystemRow {
+                    partition: 2,
+                    kind: Kind::Ext4,
+                    role: Some("root"),
+                    space: Some(specimen.system.space),
+                },
+            ],
+            kernel_release: Some("6.6.106".into()),
+            release: Some(specimen.system.release.clone()),
+            packages: Some(PackageDatabase::Opkg { kernel: Some("6.6.106~ab-r1".into()), packages: 130 }),
+            modules: vec![("6.6.106".into(), 2)],
+            infiniband_modules: Vec::new(),
+            remarks: Vec::new(),
+        };
+        let mut page = Page::new();
+        render(&mut page, &report);
+        let text = page.plain();
+        for line in [
+            "Image router.img.gz",
+            "  file          gzip-compressed disk image, 1000 B",
+            "  table         GPT, no backup (as official images), disk",
+            "  partition 2   root, ext4, 16.0 KiB from LBA 544",
+            "                78.1 MiB of 104 MiB free (blocks of 4096), 5000 of 6656 inodes",
+            "                free",
+            "  packages      opkg, 130 packages installed, kernel 6.6.106~ab-r1",
+            "  InfiniBand    no module: this image has no InfiniBand support (yet)",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in:\n{text}");
+        }
+    }
+}

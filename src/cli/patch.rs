@@ -1,0 +1,173 @@
+//! `ibwrt patch`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::PatchArguments;
+use super::page::{Page, Tone, number, size};
+use super::terminal::Terminal;
+use super::{render_checks, render_edits};
+use crate::error::{Error, Result};
+use crate::image::{Container, Form};
+use crate::task::{self, OutputFacts, PatchReport, PatchRequest};
+
+/// Environment variable for the timestamp of what is written (reproducible-builds.org).
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+pub(super) fn run(arguments: &PatchArguments, terminal: &Terminal) -> Result<ExitCode> {
+    let request = PatchRequest {
+        image: arguments.image.clone(),
+        output: arguments.output.clone(),
+        wishes: arguments.to_wishes(),
+        dry_run: arguments.dry_run,
+        keep_debug: arguments.keep_debug,
+        sums: arguments.sums,
+        force: arguments.force,
+        allow: arguments.allow.clone(),
+        skip: arguments.skip.clone(),
+        epoch: epoch(std::env::var_os(EPOCH).and_then(|value| value.into_string().ok()).as_deref())?,
+    };
+    let report = task::patch(&request, terminal.progress())?;
+    terminal.report(&report, || {
+        let mut page = Page::new();
+        render(&mut page, &report, terminal.verbose());
+        next(&mut page, &report);
+        page
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Seconds since 1970; an empty value counts as none.
+fn epoch(value: Option<&str>) -> Result<Option<u64>> {
+    let Some(text) = value.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        Error::usage(format!("{EPOCH} is `{text}`, expected seconds since 1970"))
+            .remedy(format!("Unset {EPOCH} to take the image's own build date."))
+    })
+}
+
+/// What was opened, what changes, and what came of it.
+pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
+    opened(page, report);
+    render_edits::edits(page, &report.edits, report.output.is_none());
+    render_edits::space(page, &report.space);
+    render_edits::findings(page, &report.findings);
+    if let Some(checks) = &report.checks {
+        page.heading("Checks on the result");
+        if verbose {
+            render_checks::table(page, checks);
+            page.paragraph(2, &render_checks::counts(checks.count()));
+        } else {
+            render_checks::summary(page, checks);
+        }
+    }
+    match &report.output {
+        Some(output) => written(page, output),
+        None => {
+            page.gap();
+            page.line(&Tone::Strong.paint("Dry run: nothing was written."));
+        }
+    }
+}
+
+fn opened(page: &mut Page, report: &PatchReport) {
+    page.heading(&format!("Image {}", report.image.display()));
+    container(page, &report.container);
+    let release = &report.release;
+    let system = match (release.description.as_str(), release.target.as_str()) {
+        ("", _) => "OpenWrt".to_owned(),
+        (description, "") => description.to_owned(),
+        (description, target) => format!("{description}, {target}"),
+    };
+    page.fact("system", &format!("{system}, kernel {}", report.kernel_release));
+    if !report.overlays.is_empty() {
+        page.fact("overlays", &report.overlays.join(", "));
+    }
+    let stale = report.container.trailers.len();
+    if stale > 0 {
+        page.fact(
+            "dropped",
+            &format!("{} behind the image: an edited image no longer fits it", number(stale, "fwtool trailer")),
+        );
+    }
+}
+
+/// The wrapping of an image.
+pub(super) fn container(page: &mut Page, container: &Container) {
+    let form = match container.form {
+        Form::Raw => "plain disk image",
+        Form::Gzip => "gzip-compressed disk image",
+    };
+    page.fact("file", &format!("{form}, {}", size(container.file_length)));
+}
+
+fn written(page: &mut Page, output: &OutputFacts) {
+    page.heading("Written");
+    page.fact("output", &format!("{} ({})", output.path.display(), size(output.length)));
+    page.fact("sha256", &output.sha256);
+    for path in &output.updated {
+        page.fact("updated", &path.display().to_string());
+    }
+}
+
+/// What to type next.
+fn next(page: &mut Page, report: &PatchReport) {
+    page.heading("Next");
+    let Some(output) = &report.output else {
+        page.paragraph(2, "Run it again without --dry-run and with -o OUT.");
+        return;
+    };
+    page.paragraph(2, "Check it again at any time:");
+    page.command(&verify_command(&output.path, &report.overlays));
+    page.paragraph(2, "Write it to the router's disk, /dev/sdX here (all that is on that disk is lost):");
+    page.command(&write_command(&output.path, output.form));
+    page.paragraph(2, "Or upgrade a running OpenWrt with it:");
+    page.command(&format!("sysupgrade {}", quoted(&output.path)));
+}
+
+/// The command that verifies `image`.
+pub(super) fn verify_command(image: &Path, overlays: &[String]) -> String {
+    let overlays: String = overlays.iter().map(|name| format!(" --overlay {}", quoted(Path::new(name)))).collect();
+    format!("ibwrt verify {}{overlays}", quoted(image))
+}
+
+/// The command that writes `image` to a disk.
+pub(super) fn write_command(image: &Path, form: Form) -> String {
+    match form {
+        Form::Gzip => format!("gzip -dc {} | sudo dd of=/dev/sdX bs=4M conv=fsync", quoted(image)),
+        Form::Raw => format!("sudo dd if={} of=/dev/sdX bs=4M conv=fsync", quoted(image)),
+    }
+}
+
+/// `path` as a shell takes it.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@,~".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_blanks_is_quoted_for_the_shell() {
+        assert_eq!(quoted(Path::new("out/router.img.gz")), "out/router.img.gz");
+        assert_eq!(quoted(Path::new("my router's.img")), r"'my router'\''s.img'");
+        assert_eq!(write_command(Path::new("a b.img"), Form::Raw), "sudo dd if='a b.img' of=/dev/sdX bs=4M conv=fsync");
+    }
+
+    #[test]
+    fn an_epoch_that_is_no_number_is_a_usage_error() {
+        assert_eq!(epoch(Some("1735000000")).unwrap(), Some(1_735_000_000));
+        assert_eq!(epoch(Some("")).unwrap(), None);
+        let error = epoch(Some("yesterday")).unwrap_err();
+        assert_eq!(error.message(), "SOURCE_DATE_EPOCH is `yesterday`, expected seconds since 1970");
+        assert_eq!(error.kind().exit_code(), 2);
+    }
+}
