@@ -46,6 +46,12 @@ impl InstalledModule {
     pub(crate) fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
+
+    /// What it says it depends on; nothing where it cannot be read.
+    pub(crate) fn depends(&self) -> &[ModuleName] {
+        let modinfo = self.module.as_ref().ok().map(|module| &module.modinfo);
+        modinfo.and_then(|modinfo| modinfo.depends.as_deref()).unwrap_or_default()
+    }
 }
 
 impl ModuleDirectory {

@@ -33,6 +33,17 @@ pub(crate) struct SourcedModule {
     pub(crate) is_release_known: bool,
 }
 
+impl SourcedModule {
+    /// Name of the module's file without what its compression added, such as `nvme-rdma.ko`.
+    pub(crate) fn file_name(&self) -> String {
+        let last = self.origin.rsplit('/').next().unwrap_or_default();
+        match last.split_once(".ko") {
+            Some((stem, _)) => format!("{stem}.ko"),
+            None => format!("{}.ko", self.name),
+        }
+    }
+}
+
 /// All module files that the given sources hold, by name; folders' files are read only when asked for.
 #[derive(Debug)]
 pub(crate) struct ModuleSources {

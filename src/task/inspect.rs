@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::image::Image;
+use crate::infiniband;
 use crate::openwrt::System;
 use crate::progress::Progress;
 
@@ -35,7 +36,8 @@ pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectRep
         }
     };
     let directories = system.as_ref().map_or(&[][..], |system| &system.module_directories);
-    let infiniband = directories.iter().flat_map(|directory| &directory.modules).map(|module| &module.name);
+    let modules = directories.iter().flat_map(|directory| &directory.modules);
+    let infiniband = infiniband::stack(modules.map(|module| (&module.name, module.depends())));
     Ok(InspectReport {
         image: path.to_owned(),
         container: scene.image.container.clone(),
@@ -46,7 +48,7 @@ pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectRep
         release: system.as_ref().map(|system| system.release.clone()),
         packages: system.as_ref().map(|system| system.packages.clone()),
         modules: directories.iter().map(|directory| (directory.release.to_string(), directory.modules.len())).collect(),
-        infiniband_modules: infiniband.filter(|name| is_infiniband(name.as_str())).map(ToString::to_string).collect(),
+        infiniband_modules: infiniband.into_iter().map(ToString::to_string).collect(),
         remarks,
     })
 }

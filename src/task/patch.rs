@@ -1,10 +1,8 @@
 //! Patch: the whole road, from an image to a sealed image.
 
-use std::sync::Arc;
-
 use crate::apply::apply;
 use crate::error::{At, Error, Result};
-use crate::image::{Disk, Image, Sha256Hex};
+use crate::image::{Disk, Image, sha256_hex};
 use crate::openwrt::System;
 use crate::overlay::{self, Resolved};
 use crate::plan::{Content, Edit, Finding, Plan, Severity, plan};
@@ -27,8 +25,8 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
     let resolved = overlay::resolve(&Recipe::assemble(&request.wishes)?)?;
     let output = prepare_output(request)?;
     let image = Image::open(&request.image, progress)?;
-    let mut findings = seal::check_sums(&request.image, &image.container.sha256)?;
-    findings.extend(dropped_trailers(&image));
+    let agreeing = seal::check_sums(&request.image, &image.container.sha256)?;
+    let remarks: Vec<Finding> = dropped_trailers(&image).into_iter().chain(checked_sums(&agreeing)).collect();
 
     let scene = Scene::survey(image);
     let root = scene.editable_root().at(place)?;
@@ -46,7 +44,7 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
         release: system.release.clone(),
         overlays: resolved.overlays.clone(),
         edits: plan.edits.iter().map(row).collect(),
-        findings: findings.into_iter().chain(plan.findings.iter().cloned()).collect(),
+        findings: remarks.into_iter().chain(plan.findings.iter().cloned()).collect(),
         space: plan.space,
         checks: None,
         output: None,
@@ -73,18 +71,24 @@ fn prepare_output(request: &PatchRequest) -> Result<Option<Output>> {
 
 /// What is said of trailers behind the image, none of which outlives an edit.
 fn dropped_trailers(image: &Image) -> Option<Finding> {
-    let count = image.container.trailers.len();
-    (count > 0).then(|| Finding {
-        id: "trailer-dropped".to_owned(),
-        severity: Severity::Note,
-        message: format!(
-            "{count} firmware trailer{} behind the image (signature or metadata of the build) no longer fit an edited \
-             image and {} left out",
-            if count == 1 { "" } else { "s" },
-            if count == 1 { "is" } else { "are" }
-        ),
-        remedy: None,
-    })
+    let message = match image.container.trailers.len() {
+        0 => return None,
+        1 => "the firmware trailer behind the image (the build's signature or metadata) does not fit an edited image \
+              and is left out"
+            .to_owned(),
+        count => format!("{count} firmware trailers behind the image do not fit an edited image and are left out"),
+    };
+    Some(note("trailer-dropped", message))
+}
+
+/// What is said of the lists of digests beside the input that agree with it.
+fn checked_sums(agreeing: &[String]) -> Option<Finding> {
+    let lists = agreeing.join(" and ");
+    (!agreeing.is_empty()).then(|| note("sums", format!("the image is the one that {lists} beside it lists")))
+}
+
+fn note(id: &str, message: String) -> Finding {
+    Finding { id: id.to_owned(), severity: Severity::Note, message, remedy: None }
 }
 
 /// The disk with the plan carried out; untouched when the plan is empty.
@@ -109,11 +113,8 @@ fn checked(scene: &Scene, disk: Disk, resolved: &Resolved, request: &PatchReques
     let Some(first) = failures.first() else {
         return Ok(report);
     };
-    let mut message = format!(
-        "{} of {} checks on the result failed, so nothing was written:",
-        failures.len(),
-        report.rows.len()
-    );
+    let mut message =
+        format!("{} of {} checks on the result failed, so nothing was written:", failures.len(), report.rows.len());
     for row in &failures {
         for problem in row.outcome.problems() {
             message.push_str(&format!("\n  {}: {problem}", row.id));
@@ -131,9 +132,15 @@ fn sealed(
     progress: &dyn Progress,
 ) -> Result<OutputFacts> {
     let sealed = output.write(disk, progress)?;
-    let (updated, remarks) = seal::update_sums(&sealed, &request.image, request.sums)?;
-    findings.extend(remarks);
-    Ok(OutputFacts { path: sealed.path, form: sealed.form, length: sealed.length, sha256: sealed.sha256, updated })
+    let sums = seal::update_sums(&sealed, request.sums)?;
+    findings.extend(sums.remarks.into_iter().map(|message| note("sums", message)));
+    Ok(OutputFacts {
+        path: sealed.path,
+        form: sealed.form,
+        length: sealed.length,
+        sha256: sealed.sha256,
+        updated: sums.updated,
+    })
 }
 
 fn row(edit: &Edit) -> EditRow {
@@ -141,7 +148,7 @@ fn row(edit: &Edit) -> EditRow {
         None => ("nothing", 0, None, None),
         Some(Content::Directory) => ("directory", 0, None, None),
         Some(Content::Symlink(target)) => ("symlink", 0, None, Some(target.clone())),
-        Some(Content::File(bytes)) => ("file", bytes.len() as u64, Some(sha256(bytes)), None),
+        Some(Content::File(bytes)) => ("file", bytes.len() as u64, Some(sha256_hex(bytes)), None),
     };
     EditRow {
         path: edit.path.clone(),
@@ -155,10 +162,4 @@ fn row(edit: &Edit) -> EditRow {
         owner: format!("{}:{}", edit.attributes.uid, edit.attributes.gid),
         reason: edit.reason.clone(),
     }
-}
-
-fn sha256(bytes: &Arc<[u8]>) -> String {
-    let mut digest = Sha256Hex::default();
-    digest.update(bytes);
-    digest.finish()
 }

@@ -129,7 +129,8 @@ fn read_boot(image: &Image, located: &Located) -> Result<Option<Boot>> {
         return Ok(None);
     }
     let text = filesystem.read(GRUB_CONFIGURATION)?;
-    let configuration = BootConfiguration::parse(&String::from_utf8_lossy(&text)).at(|| GRUB_CONFIGURATION.to_owned())?;
+    let configuration =
+        BootConfiguration::parse(&String::from_utf8_lossy(&text)).at(|| GRUB_CONFIGURATION.to_owned())?;
     let files = regular_files(filesystem.as_mut())?;
     let kernel = configuration.kernel().unwrap_or_default();
     let kernel_release = read_release(filesystem.as_mut(), kernel).map_err(|error| error.to_string());
@@ -193,9 +194,7 @@ fn find_root(partitions: &[Located], boot: Option<&Boot>) -> Result<Located, Str
 
 fn named_by<'a>(partitions: &'a [Located], reference: &RootReference) -> Option<&'a Located> {
     match reference {
-        RootReference::Partuuid(partuuid) => {
-            partitions.iter().find(|located| located.partition.partuuid == *partuuid)
-        }
+        RootReference::Partuuid(partuuid) => partitions.iter().find(|located| located.partition.partuuid == *partuuid),
         RootReference::Device(device) => {
             let digits = device.trim_start_matches(|c: char| !c.is_ascii_digit());
             // /dev/nvme0n1p2 counts behind its `p`; /dev/sda2 has no other digits.

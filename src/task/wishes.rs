@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{At, Result};
 use crate::kernel::{KernelRelease, ModuleName, strip};
 use crate::openwrt::System;
 use crate::overlay::Resolved;
@@ -13,10 +13,10 @@ use crate::verify::Expectations;
 
 /// What the checks are to expect when `resolved` is in force.
 pub(super) fn expectations(resolved: &Resolved) -> Expectations {
-    let required = resolved.required.iter().filter(|required| !required.optional);
+    let required = resolved.required.iter().filter(|(_, _, optional)| !optional);
     Expectations {
         overlays: resolved.overlays.clone(),
-        modules: required.map(|required| required.name.clone()).collect(),
+        modules: required.map(|(name, _, _)| name.clone()).collect(),
         autoload: resolved.autoload.clone(),
         files: resolved.files.clone(),
         interfaces: resolved.interfaces.clone(),
@@ -27,9 +27,19 @@ pub(super) fn expectations(resolved: &Resolved) -> Expectations {
 ///
 /// # Errors
 /// A module that is neither in the image nor on offer, or that was built for another kernel.
-pub(super) fn wishes(resolved: &Resolved, system: &System, release: &KernelRelease, keep_debug: bool) -> Result<Wishes> {
+pub(super) fn wishes(
+    resolved: &Resolved,
+    system: &System,
+    release: &KernelRelease,
+    keep_debug: bool,
+) -> Result<Wishes> {
     let sources = ModuleSources::open(&resolved.module_sources)?;
-    let selection = source::select(&sources, release, &resolved.required, &resolved.same_build, &installed(system, release))?;
+    let required: Vec<_> = resolved
+        .required
+        .iter()
+        .map(|(name, reason, optional)| Required { name: name.clone(), reason: reason.clone(), optional: *optional })
+        .collect();
+    let selection = source::select(&sources, release, &required, &resolved.same_build, &installed(system, release))?;
     let mut wishes = Wishes {
         autoload: loadable(resolved, &selection),
         files: resolved.files.clone(),
@@ -73,12 +83,10 @@ fn left_out(name: &ModuleName) -> Finding {
 
 fn module_wish(selected: Selected, keep_debug: bool) -> Result<ModuleWish> {
     let Selected { sourced, reason } = selected;
-    let bytes = if keep_debug { sourced.bytes } else { strip(&sourced.bytes).map_err(|error| error.at(&sourced.origin))? };
-    Ok(ModuleWish {
-        file_name: sourced.file_name,
-        name: sourced.name,
-        bytes: Arc::from(bytes),
-        origin: sourced.origin,
-        reason,
-    })
+    let file_name = sourced.file_name();
+    let bytes = match keep_debug {
+        true => sourced.bytes,
+        false => strip(&sourced.bytes).at(|| sourced.origin.clone())?,
+    };
+    Ok(ModuleWish { file_name, name: sourced.name, bytes: Arc::from(bytes), origin: sourced.origin, reason })
 }

@@ -69,6 +69,16 @@ pub(crate) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What is wrong, one sentence per place; empty where nothing is.
+    pub(crate) fn problems(&self) -> &[String] {
+        match self {
+            Self::Fail { problems } => problems,
+            Self::Pass { .. } | Self::Skip { .. } => &[],
+        }
+    }
+}
+
 /// One entry of the check table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Check {
