@@ -43,6 +43,13 @@ impl Disk {
         builder.build()
     }
 
+    /// The same disk with zeroes behind it, up to `length` bytes.
+    #[cfg(test)]
+    pub(crate) fn lengthened(&self, length: u64) -> Self {
+        let base = Base { length: length.max(self.length()), regions: self.base.regions.clone() };
+        Self { base: Arc::new(base), changed: self.changed.clone() }
+    }
+
     /// Length in bytes.
     pub(crate) fn length(&self) -> u64 {
         self.base.length

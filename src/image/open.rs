@@ -170,6 +170,7 @@ mod tests {
     use flate2::Compression;
     use flate2::read::GzDecoder;
     use flate2::write::GzEncoder;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::error::ErrorKind as Kind;
@@ -425,5 +426,38 @@ mod tests {
         assert_eq!(message.message(), "the image holds more than 1099511627776 bytes");
         let message = check_lengths(LONGEST_DISK, MOST_CONTENT + 1).unwrap_err();
         assert_eq!(message.message(), "the image holds more than 17179869184 bytes that are not zero");
+    }
+
+    /// 64 sectors: an MBR, one partition from LBA 1 on, something in it.
+    fn small_disk() -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..64 * 512u32).map(|i| (i / 7) as u8).collect();
+        bytes[446..512].fill(0);
+        bytes[446 + 4] = 0x83;
+        bytes[446 + 8] = 1;
+        bytes[446 + 12] = 63;
+        bytes[510..512].copy_from_slice(&[0x55, 0xAA]);
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn a_damaged_file_never_panics_and_never_opens_as_another_disk(
+            flips in prop::collection::vec((any::<prop::sample::Index>(), 1..=255u8), 0..4),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let content = small_disk();
+            let mut bytes = with_trailer(&with_trailer(&pack(&content), b"{}"), b"cert");
+            for (at, flip) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= flip;
+            }
+            bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+            if let Ok(image) = open(&bytes) {
+                prop_assert_eq!(image.container.sha256, sha256_hex(&bytes));
+                prop_assert_eq!(image.disk.length(), content.len() as u64);
+                prop_assert!(image.disk.read_vec(0, content.len()).unwrap() == content);
+            }
+        }
     }
 }

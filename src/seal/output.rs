@@ -40,12 +40,12 @@ pub(crate) struct Sealed {
 
 impl Output {
     /// Checks that an image can be written to `path`, and opens a temporary file beside it. `input` is the image that
-    /// is read; an existing output is replaced only with `force`. A symbolic link at `path` is itself replaced.
+    /// is read, where it is a file; an existing output is replaced only with `force`. A symbolic link at `path` is itself replaced.
     ///
     /// # Errors
     /// Usage when the ending is unknown, the output is the input, exists already, is no file, or lies in no folder;
     /// I/O when the folder cannot be written.
-    pub(crate) fn prepare(path: &Path, input: &Path, force: bool) -> Result<Self> {
+    pub(crate) fn prepare(path: &Path, input: Option<&Path>, force: bool) -> Result<Self> {
         let form = form_of(path)?;
         let folder = folder_of(path);
         check_folder(&folder)?;
@@ -161,7 +161,7 @@ fn check_folder(folder: &Path) -> Result<()> {
     }
 }
 
-fn check_existing(path: &Path, metadata: &Metadata, input: &Path, force: bool) -> Result<()> {
+fn check_existing(path: &Path, metadata: &Metadata, input: Option<&Path>, force: bool) -> Result<()> {
     if metadata.is_dir() {
         return Err(
             Error::usage(format!("the output {} is a folder", path.display())).remedy("name the file to write in it")
@@ -171,7 +171,7 @@ fn check_existing(path: &Path, metadata: &Metadata, input: &Path, force: bool) -
         return Err(Error::usage(format!("the output {} is a device, not a file", path.display()))
             .remedy("write to a file first, then copy it to the device with dd"));
     }
-    if is_same_file(path, metadata, input) {
+    if let Some(input) = input.filter(|input| is_same_file(path, metadata, input)) {
         return Err(Error::usage(format!(
             "the output {} is the input {}; an input is never overwritten",
             path.display(),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn refusal(path: &Path, input: &Path, force: bool) -> (Kind, String) {
-        let error = Output::prepare(path, input, force).unwrap_err();
+        let error = Output::prepare(path, Some(input), force).unwrap_err();
         (error.kind(), error.message().to_owned())
     }
 
@@ -293,7 +293,7 @@ mod tests {
         for (name, form) in [("a.img.gz", Form::Gzip), ("A.GZ", Form::Gzip), ("a.img", Form::Raw), ("a.raw", Form::Raw)]
         {
             let path = folder.path().join(name);
-            let sealed = Output::prepare(&path, &input, false).unwrap().write(&disk(), &Silent).unwrap();
+            let sealed = Output::prepare(&path, Some(&input), false).unwrap().write(&disk(), &Silent).unwrap();
             let bytes = fs::read(&path).unwrap();
             assert_eq!(sealed.form, form);
             assert_eq!(sealed.length, bytes.len() as u64);
@@ -313,7 +313,7 @@ mod tests {
         let length = usize::try_from(original.disk.length()).unwrap();
         for name in ["out.img.gz", "out.img"] {
             let path = folder.path().join(name);
-            let sealed = Output::prepare(&path, &input, false).unwrap().write(&original.disk, &Silent).unwrap();
+            let sealed = Output::prepare(&path, Some(&input), false).unwrap().write(&original.disk, &Silent).unwrap();
             let image = Image::open(&path, &Silent).unwrap();
             assert_eq!((image.container.form, &image.container.sha256), (sealed.form, &sealed.sha256));
             assert_eq!(image.table, original.table);
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn nothing_stays_behind_when_the_work_is_given_up() {
         let (folder, input) = folder();
-        let output = Output::prepare(&folder.path().join("out.img"), &input, false).unwrap();
+        let output = Output::prepare(&folder.path().join("out.img"), Some(&input), false).unwrap();
         assert_eq!(names(folder.path()).len(), 2, "a temporary file");
         drop(output);
         assert_eq!(names(folder.path()), ["input.img"]);
@@ -336,7 +336,7 @@ mod tests {
     fn an_output_that_came_into_being_meanwhile_is_kept() {
         let (folder, input) = folder();
         let path = folder.path().join("out.img");
-        let output = Output::prepare(&path, &input, false).unwrap();
+        let output = Output::prepare(&path, Some(&input), false).unwrap();
         fs::write(&path, b"precious").unwrap();
         let error = output.write(&disk(), &Silent).unwrap_err();
         assert_eq!(error.message(), format!("the output {} exists already", path.display()));
@@ -351,7 +351,7 @@ mod tests {
         fs::write(&path, b"old").unwrap();
         let message = format!("the output {} exists already", path.display());
         assert_eq!(refusal(&path, &input, false), (Kind::Usage, message));
-        Output::prepare(&path, &input, true).unwrap().write(&disk(), &Silent).unwrap();
+        Output::prepare(&path, Some(&input), true).unwrap().write(&disk(), &Silent).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), disk().length());
     }
 
@@ -406,7 +406,7 @@ mod tests {
         let message = format!("the output {} is a device, not a file", device.display());
         assert_eq!(refusal(&device, &input, true), (Kind::Usage, message));
         // /proc takes no files, not even from root.
-        let error = Output::prepare(Path::new("/proc/out.img"), &input, false).unwrap_err();
+        let error = Output::prepare(Path::new("/proc/out.img"), Some(&input), false).unwrap_err();
         assert_eq!(error.kind(), Kind::Io);
         assert!(error.message().starts_with("cannot create /proc/out.img: "), "{error}");
     }
@@ -417,7 +417,7 @@ mod tests {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};
         let (folder, input) = folder();
         let path = folder.path().join("out.img");
-        Output::prepare(&path, &input, false).unwrap().write(&disk(), &Silent).unwrap();
+        Output::prepare(&path, Some(&input), false).unwrap().write(&disk(), &Silent).unwrap();
         let metadata = fs::metadata(&path).unwrap();
         let reference = folder.path().join("reference");
         fs::write(&reference, b"").unwrap();
