@@ -30,7 +30,7 @@ pub(super) struct Candidate {
 /// What came of reading a candidate.
 pub(super) enum Verdict {
     /// It is for the release asked for, or does not say what it is for.
-    Fits(SourcedModule),
+    Fits(Box<SourcedModule>),
     /// It cannot be used; a predicate about the file.
     Misfit(String),
 }
@@ -53,7 +53,7 @@ impl Candidate {
         }
         let origin = self.origin.clone();
         let is_release_known = built_for.is_some();
-        Ok(Verdict::Fits(SourcedModule { name: name.clone(), origin, bytes, module, is_release_known }))
+        Ok(Verdict::Fits(Box::new(SourcedModule { name: name.clone(), origin, bytes, module, is_release_known })))
     }
 
     /// The uncompressed module.

@@ -110,11 +110,13 @@ impl ModuleSources {
         self.candidates.keys().cloned().collect()
     }
 
+    /// Whether no path was given at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
     /// The paths given, as a person would list them.
     pub(crate) fn described(&self) -> String {
-        if self.paths.is_empty() {
-            return "no source of modules (none was given)".to_owned();
-        }
         self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 
@@ -126,12 +128,12 @@ impl ModuleSources {
     /// All candidates of that name are for another release, architecture, or are damaged or empty; two fit but differ.
     pub(crate) fn find(&self, name: &ModuleName, release: &KernelRelease) -> Result<Option<SourcedModule>> {
         let Some(candidates) = self.candidates.get(name) else { return Ok(None) };
-        let (mut fitting, mut unknown, mut misfits) = (None, None, Vec::new());
+        let (mut fitting, mut unknown, mut misfits) = (None, Vec::new(), Vec::new());
         for candidate in candidates {
             match candidate.examine(name, release, &self.spool)? {
-                Verdict::Fits(sourced) if sourced.is_release_known => keep_one(&mut fitting, sourced, release)?,
+                Verdict::Fits(sourced) if sourced.is_release_known => keep_one(&mut fitting, *sourced, release)?,
                 // Once one is known to fit, those without vermagic do not matter.
-                Verdict::Fits(sourced) if fitting.is_none() => unknown_candidate(&mut unknown, sourced),
+                Verdict::Fits(sourced) if fitting.is_none() => unknown.push(*sourced),
                 Verdict::Fits(_) => {}
                 Verdict::Misfit(problem) => misfits.push(format!("{} {problem}", candidate.origin)),
             }
@@ -140,7 +142,7 @@ impl ModuleSources {
             return Ok(Some(sourced));
         }
         let mut chosen = None;
-        for sourced in unknown.unwrap_or_default() {
+        for sourced in unknown {
             keep_one(&mut chosen, sourced, release)?;
         }
         match (chosen, misfits.as_slice()) {
@@ -157,10 +159,6 @@ impl ModuleSources {
 }
 
 const BUILD_REMEDY: &str = "name the modules of the very build that the image's kernel comes from";
-
-fn unknown_candidate(unknown: &mut Option<Vec<SourcedModule>>, sourced: SourcedModule) {
-    unknown.get_or_insert_default().push(sourced);
-}
 
 /// Keeps the first of equal modules.
 ///
