@@ -355,7 +355,23 @@ mod links {
         let sources = open(&[folder.path()]).unwrap();
         assert!(found(&sources, "tiny").origin.ends_with("linux/tiny.ko"));
         let error = sources.find(&name("ib_core"), &release()).unwrap_err();
-        assert!(error.to_string().contains("ib_core.ko"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Io);
+        let path = folder.path().join("ib_core.ko");
+        assert!(error.to_string().starts_with(&format!("cannot open {}: ", path.display())), "{error}");
+    }
+
+    #[test]
+    fn an_unreadable_candidate_does_not_hide_one_that_fits() {
+        let folder = folder(&[("b/tiny.ko", tiny())]);
+        symlink("gone", folder.path().join("tiny.ko")).unwrap();
+        assert!(found(&open(&[folder.path()]).unwrap(), "tiny").bytes == tiny());
+    }
+
+    #[test]
+    fn a_pipe_named_like_a_module_is_not_waited_for() {
+        let folder = folder(&[("tiny.ko", tiny())]);
+        run(Command::new("mkfifo").arg(folder.path().join("pipe.ko")));
+        assert_eq!(open(&[folder.path()]).unwrap().names(), [name("tiny")]);
     }
 }
 
