@@ -390,3 +390,48 @@ fn thousands_of_files_are_listed_without_being_read() {
     assert_eq!(sources.names().len(), 3000);
     assert!(sources.names().is_sorted());
 }
+
+mod damage {
+    use std::sync::OnceLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An archive of one module as it is and compressed by each program.
+    fn archives() -> &'static [Vec<u8>] {
+        static ARCHIVES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+        ARCHIVES.get_or_init(|| {
+            let plain = archive(&[("lib/tiny.ko", tiny()), ("lib/tiny2.ko.xz", &compressed("xz", tiny()))]);
+            let packed = ["gzip", "xz", "zstd"].map(|program| compressed(program, &plain));
+            [vec![plain], packed.to_vec()].concat()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn damaged_archives_never_cause_a_panic(
+            which in 0..4_usize,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let mut bytes = archives()[which].clone();
+            for (place, value) in changes {
+                let at = place.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            let folder = folder(&[("archive", &bytes)]);
+            // Damage may hit what nobody reads; then the archive opens, and its modules are as they were or refused.
+            if let Ok(sources) = open(&[&folder.path().join("archive")]) {
+                for module in sources.names() {
+                    let _ = sources.find(&module, &release());
+                }
+            }
+        }
+    }
+}
