@@ -107,7 +107,7 @@ fn judge(root: &MemoryFilesystem, wishes: &Wishes) {
         let deferred = run.iter().filter(|file| !file.loads_immediately()).flat_map(|file| &file.lines);
         let line = immediate
             .find(|line| line.module.as_ref() == Some(&wish.module))
-            .or_else(|| deferred.filter(|line| line.module.as_ref() == Some(&wish.module)).last());
+            .or_else(|| deferred.filter(|line| line.module.as_ref() == Some(&wish.module)).next_back());
         let words: Vec<&str> = line.unwrap().parameters.split_whitespace().collect();
         for word in wish.parameters.split_whitespace() {
             assert!(words.contains(&word), "{word} is missing from {words:?}");
