@@ -104,10 +104,10 @@ fn judge(root: &MemoryFilesystem, wishes: &Wishes) {
             &system.autoload
         };
         let mut immediate = run.iter().filter(|file| file.loads_immediately()).flat_map(|file| &file.lines);
-        let deferred = run.iter().filter(|file| !file.loads_immediately()).flat_map(|file| &file.lines);
+        let mut deferred = run.iter().filter(|file| !file.loads_immediately()).flat_map(|file| &file.lines);
         let line = immediate
             .find(|line| line.module.as_ref() == Some(&wish.module))
-            .or_else(|| deferred.filter(|line| line.module.as_ref() == Some(&wish.module)).next_back());
+            .or_else(|| deferred.rfind(|line| line.module.as_ref() == Some(&wish.module)));
         let words: Vec<&str> = line.unwrap().parameters.split_whitespace().collect();
         for word in wish.parameters.split_whitespace() {
             assert!(words.contains(&word), "{word} is missing from {words:?}");
