@@ -10,6 +10,8 @@ mod parameters;
 mod plan;
 mod remarks;
 mod space;
+#[cfg(test)]
+mod tests;
 mod wishes;
 
 pub(crate) use edit::{Change, Content, Edit};
