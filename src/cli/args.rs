@@ -81,30 +81,25 @@ pub(super) struct Global {
     /// Say more: every check, every digest
     #[arg(short, long, global = true)]
     pub(super) verbose: bool,
-    /// When to use colours; NO_COLOR is respected
+    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
     pub(super) color: Color,
 }
 
-/// How results are written.
+/// How results are written: text for people, or one JSON document.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// Text for people
     #[default]
     Human,
-    /// One JSON document
     Json,
 }
 
 /// When colours are used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
-    /// On a terminal, unless NO_COLOR is set
     #[default]
     Auto,
-    /// Even into a file or a pipe
     Always,
-    /// Not at all
     Never,
 }
 
@@ -122,15 +117,11 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Put InfiniBand support into an image
+    // Without a comment of their own these take the one of their type, in full.
     Patch(Box<PatchArguments>),
-    /// Check whether InfiniBand will come up in an image
     Verify(Box<VerifyArguments>),
-    /// Show what is in an image
     Inspect(InspectArguments),
-    /// List, show or export the overlays: what can be put into an image
     Overlays(OverlaysArguments),
-    /// Patch and verify a built-in image, to see what it looks like
     Demo(DemoArguments),
     /// Print the JSON schema of recipe files
     #[command(
@@ -402,5 +393,79 @@ fn extra_file(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((path, local)) if path.starts_with('/') && !local.is_empty() => Ok(text.to_owned()),
         _ => Err("expected PATH=LOCAL with an absolute path in the image, such as /etc/banner=banner.txt".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn clap_finds_no_fault_with_the_types() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_has_examples() {
+        let mut root = Arguments::command();
+        root.build();
+        let below = |command: &clap::Command| command.get_subcommands().cloned().collect::<Vec<_>>();
+        let commands: Vec<clap::Command> =
+            below(&root).iter().flat_map(|c| [vec![c.clone()], below(c)].concat()).collect();
+        assert!(commands.len() >= 10);
+        for command in commands {
+            let name = command.get_name().to_owned();
+            assert!(command.get_about().is_some_and(|about| !about.to_string().contains('\n')), "{name} has no about");
+            let after = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains("Examples:\n"), "{name} has no examples");
+        }
+    }
+
+    #[test]
+    fn an_unknown_check_is_a_usage_error_with_a_suggestion() {
+        let error = parse("ibwrt verify a.img --skip modul-closure").unwrap_err();
+        assert_eq!((error.kind(), error.exit_code()), (ErrorKind::InvalidValue, 2));
+        assert!(error.to_string().contains("a similar value exists: 'module-closure'"), "{error}");
+    }
+
+    #[test]
+    fn an_output_is_needed_unless_it_is_a_dry_run() {
+        assert_eq!(parse("ibwrt patch a.img").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+        parse("ibwrt patch a.img --dry-run").unwrap();
+        parse("ibwrt patch a.img -o b.img").unwrap();
+    }
+
+    #[test]
+    fn the_command_line_of_the_guide_is_understood() {
+        let line = "ibwrt patch a.img.gz --modules m1 --modules m2 --overlay connectx3 --overlay ipoib \
+                    --set ipoib.address=10.10.0.5/24 --set ipoib.mode=connected --ssh-key k --hostname h \
+                    --file /etc/banner=b,mode=0644 --skip container,vermagic --allow blacklist --sums -f -o b.img.gz";
+        let Command::Patch(patch) = parse(line).unwrap().command else { panic!("no patch") };
+        let wishes = patch.to_wishes();
+        assert_eq!(wishes.modules, [PathBuf::from("m1"), PathBuf::from("m2")]);
+        assert_eq!(wishes.overlays, ["connectx3", "ipoib"]);
+        assert_eq!(wishes.settings, ["ipoib.address=10.10.0.5/24", "ipoib.mode=connected"]);
+        assert_eq!((wishes.ssh_keys, wishes.files), (vec!["k".into()], vec!["/etc/banner=b,mode=0644".into()]));
+        assert_eq!((patch.skip, patch.allow), (vec!["container".into(), "vermagic".into()], vec!["blacklist".into()]));
+        assert!(patch.sums && patch.force && !patch.dry_run);
+    }
+
+    #[test]
+    fn a_setting_without_a_value_is_refused_with_an_example() {
+        let error = parse("ibwrt patch a.img -n --set ipoib.mode").unwrap_err();
+        assert!(error.to_string().contains("expected KEY=VALUE, such as ipoib.address=10.10.0.5/24"), "{error}");
+    }
+
+    #[test]
+    fn global_options_may_stand_behind_the_command() {
+        let global = parse("ibwrt inspect a.img --format json -q --color never").unwrap().global;
+        assert_eq!((global.format, global.quiet, global.color), (Format::Json, true, Color::Never));
     }
 }
