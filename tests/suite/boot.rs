@@ -1,0 +1,149 @@
+//! The proof of the proof: a real kernel boots, mounts the patched root and takes the modules in kmodloader's order.
+//!
+//! `IBWRT_DEBIAN_KERNEL` names a folder with an unpacked `linux-image-…-amd64` package; `tests/run` fetches it and sets
+//! the variable. With `IBWRT_IMAGES` the images there are booted with their own kernels.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::acceptance::{given_images, has_ext4_root};
+use super::support::{
+    BootKind, Insertion, Job, RootKind, boot, copy_kernel, image, load_order, modinfo, partitions, raw_disk, rdump,
+    system_of_fixture, write_partition,
+};
+
+const WANTED: [&str; 6] = ["ib_core", "mlx4_core", "mlx4_ib", "ib_ipoib", "ib_umad", "ib_uverbs"];
+
+/// Boots the disk with its own kernel and asserts that every module went in.
+fn boot_and_look(disk_file: &Path, early: &[PathBuf]) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = raw_disk(disk_file);
+    let [boot_partition, root_partition] = partitions(&disk);
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("disk"), &disk).unwrap();
+    write_partition(&disk, boot_partition, &file("boot"));
+    write_partition(&disk, root_partition, &file("root"));
+    copy_kernel(&file("boot"), &file("vmlinuz"));
+    std::fs::create_dir(file("tree")).unwrap();
+    rdump(&file("root"), &file("tree"));
+    let release = only_release(&file("tree"));
+    let insertions = load_order(&file("tree"), &release);
+    let said = boot(&file("vmlinuz"), early, &file("disk"), &insertions);
+    judge_console(&said, &release, &insertions);
+}
+
+fn judge_console(said: &str, release: &str, insertions: &[Insertion]) {
+    assert!(said.contains("MOUNTED read-only"), "{said}");
+    assert!(said.contains(&format!("RELEASE {release}\n")), "another kernel than {release}:\n{said}");
+    let loaded: BTreeSet<&str> =
+        said.lines().filter_map(|line| line.strip_prefix("LOADED ")?.split(' ').next()).collect();
+    for name in WANTED {
+        assert!(loaded.contains(name), "{name} is not in lsmod:\n{said}");
+    }
+    let wanted: BTreeSet<&str> = insertions.iter().map(|one| one.path.as_str()).collect();
+    let inserted: BTreeSet<&str> = said.lines().filter_map(|line| line.strip_prefix("INSERTED ")).collect();
+    let refused: Vec<&&str> = wanted.difference(&inserted).filter(|path| is_infiniband(path)).collect();
+    assert!(refused.is_empty(), "not inserted at the first attempt: {refused:?}\n{said}");
+    println!("{release}: {} of {} modules inserted, {} in lsmod", inserted.len(), wanted.len(), loaded.len());
+}
+
+/// Drivers of hardware that the machine lacks may refuse; what the patch brought may not.
+fn is_infiniband(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    WANTED.iter().any(|wanted| name == format!("{wanted}.ko"))
+}
+
+fn only_release(tree: &Path) -> String {
+    let names: Vec<_> =
+        std::fs::read_dir(tree.join("lib/modules")).unwrap().map(|one| one.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    names[0].to_str().unwrap().to_string()
+}
+
+/// An unpacked kernel package.
+struct DebianKernel {
+    vmlinuz: PathBuf,
+    modules: PathBuf,
+    release: String,
+}
+
+impl DebianKernel {
+    fn given() -> Option<Self> {
+        let package = PathBuf::from(std::env::var_os("IBWRT_DEBIAN_KERNEL")?);
+        let modules = ["usr/lib/modules", "lib/modules"].map(|path| package.join(path));
+        let modules = modules.into_iter().find(|path| path.is_dir()).expect("no lib/modules in the package");
+        let release = std::fs::read_dir(&modules).unwrap().next().unwrap().unwrap().file_name();
+        let release = release.to_str().unwrap().to_string();
+        let vmlinuz = package.join(format!("boot/vmlinuz-{release}"));
+        Some(Self { vmlinuz, modules: modules.join(&release), release })
+    }
+
+    /// A module's file, plain: packages of other releases compress them.
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        let is = |path: &str| path.rsplit('/').next().unwrap_or(path).replace('-', "_") == format!("{name}.ko");
+        let found = super::support::listing(&self.modules).into_iter().find(|path| is(path))?;
+        Some(self.modules.join(found))
+    }
+
+    /// `names` and all they depend on, dependencies first.
+    fn closure(&self, names: &[&str]) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for name in names {
+            self.add(name, &mut files);
+        }
+        files
+    }
+
+    fn add(&self, name: &str, files: &mut Vec<PathBuf>) {
+        // Built into some releases, a module in others.
+        let Some(file) = self.file(name) else { return };
+        if files.contains(&file) {
+            return;
+        }
+        for line in modinfo(&file, "depends") {
+            line.split(',').filter(|one| !one.is_empty()).for_each(|one| self.add(&one.replace('-', "_"), files));
+        }
+        files.push(file);
+    }
+}
+
+#[test]
+fn debians_kernel_takes_the_modules_out_of_a_patched_image() {
+    let Some(debian) = DebianKernel::given() else {
+        println!("not run: IBWRT_DEBIAN_KERNEL names no unpacked kernel package (tests/run fetches one)");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (tree, _) = system_of_fixture("openwrt-mini-ib-ext4-combined-efi.img.gz", folder.path());
+    std::fs::remove_dir_all(tree.join("lib/modules")).unwrap();
+    let home = tree.join("lib/modules").join(&debian.release);
+    std::fs::create_dir_all(&home).unwrap();
+    // What the image's own modules.d names, so that the system is whole before the patch.
+    for module in debian.closure(&["e1000e", "igb", "ptp", "ip_tunnel"]) {
+        std::fs::copy(&module, home.join(module.file_name().unwrap())).unwrap();
+    }
+    let pristine = folder.path().join("openwrt.img");
+    let features = "has_journal,^64bit,^metadata_csum,uninit_bg,^dir_index";
+    image(&pristine, BootKind::Efi, RootKind { block_size: 4096, features, mebibytes: 64 }, &tree, &debian.vmlinuz);
+
+    let job = Job::connectx3(&pristine, &debian.modules);
+    job.patch(folder.path(), &pristine, &["-o", "router.img"]).expect_status(0);
+    job.verify(folder.path(), &folder.path().join("router.img")).expect_status(0);
+    let early = debian.closure(&["virtio_pci", "virtio_blk", "crc32c_generic", "crc32c_intel", "ext4"]);
+    boot_and_look(&folder.path().join("router.img"), &early);
+}
+
+#[test]
+fn the_kernel_of_every_given_image_takes_the_modules() {
+    let Some((images, modules)) = given_images() else {
+        println!("not run: IBWRT_IMAGES names no folder of images");
+        return;
+    };
+    for image in images.iter().filter(|image| has_ext4_root(&raw_disk(image))) {
+        println!("{}", image.display());
+        let folder = tempfile::tempdir().unwrap();
+        let job = Job::connectx3(image, &modules);
+        job.patch(folder.path(), image, &["-o", "router.img"]).expect_status(0);
+        boot_and_look(&folder.path().join("router.img"), &[]);
+    }
+}

@@ -1,0 +1,17 @@
+//! Runs the program as a user does and lets foreign programs judge what it wrote.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation
+)]
+
+mod acceptance;
+mod bad_input;
+mod boot;
+mod cases;
+mod made_images;
+mod patch;
+mod support;

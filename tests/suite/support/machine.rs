@@ -1,0 +1,111 @@
+//! A virtual machine that boots a kernel with a small initial root, mounts an image's root partition and inserts
+//! modules from it.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::{Archive, Insertion};
+
+/// How long the machine may take. Software emulation needs some ten seconds; the rest is for a busy host.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Runs as process 1. `/early` holds drivers that the kernel itself lacks, in order; `/insert` lists what to insert from
+/// the mounted root.
+const INIT: &str = r#"#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc proc /proc
+$b mount -t sysfs sys /sys
+for m in $($b cat /early/list); do
+    $b insmod /early/$m.ko || echo "EARLY $m refused"
+done
+tries=0
+while [ ! -e /sys/class/block/vda2/dev ] && [ $tries -lt 100 ]; do $b sleep 0.1; tries=$((tries + 1)); done
+$b mknod /dev/root b $($b tr : ' ' < /sys/class/block/vda2/dev)
+$b mount -t ext4 -o ro /dev/root /mnt && echo "MOUNTED read-only"
+again=
+while read -r path parameters; do
+    if $b insmod /mnt/$path $parameters; then echo "INSERTED $path"; else again="$again $path"; fi
+done < /insert
+for path in $again; do
+    if $b insmod /mnt/$path; then echo "INSERTED LATER $path"; else echo "REFUSED $path"; fi
+done
+echo "RELEASE $($b uname -r)"
+$b sed 's/^/LOADED /' /proc/modules
+$b ls /sys/class/infiniband_mad /sys/class/infiniband_verbs 2>/dev/null
+$b dmesg | $b grep -iE 'mlx|infiniband|ipoib|unknown symbol|vermagic|module' | $b tail -n 40
+$b umount /mnt
+echo THE END
+$b poweroff -f
+"#;
+
+/// Boots `kernel` with `disk` (raw, left as it is) as the first virtio disk and returns what the console showed.
+/// `early` are driver files to insert before the disk can be seen.
+pub(crate) fn boot(kernel: &Path, early: &[std::path::PathBuf], disk: &Path, insertions: &[Insertion]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let initrd = folder.path().join("initrd");
+    std::fs::write(&initrd, initial_root(early, insertions)).unwrap();
+    let console = folder.path().join("console");
+    let drive = format!("file={},format=raw,if=virtio,snapshot=on", disk.display());
+    // Hardware acceleration only on request: /dev/kvm may exist and still hang, in a machine that is virtual itself.
+    let accelerator = std::env::var("IBWRT_QEMU_ACCEL").unwrap_or_else(|_| "tcg".to_string());
+    let mut machine = super::tool("qemu-system-x86_64")
+        .args(["-accel", &accelerator, "-m", "512", "-no-reboot", "-nic", "none", "-display", "none"])
+        .args([
+            "-monitor",
+            "none",
+            "-serial",
+            "stdio",
+            "-append",
+            "console=ttyS0 panic=-1 loglevel=4",
+            "-drive",
+            &drive,
+        ])
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(&initrd)
+        .stdin(Stdio::null())
+        .stdout(File::create(&console).unwrap())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match machine.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => {
+                machine.kill().unwrap();
+                machine.wait().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(100)),
+        }
+    };
+    let said = String::from_utf8_lossy(&std::fs::read(&console).unwrap()).replace('\r', "");
+    assert!(status.is_some(), "the machine did not end within {} s:\n{said}", PATIENCE.as_secs());
+    assert!(status.is_some_and(|status| status.success()), "qemu failed: {status:?}\n{said}");
+    assert!(said.contains("THE END"), "the machine ended early:\n{said}");
+    said
+}
+
+fn initial_root(early: &[std::path::PathBuf], insertions: &[Insertion]) -> Vec<u8> {
+    let mut archive = Archive::default();
+    for folder in ["bin", "dev", "early", "mnt", "proc", "sys"] {
+        archive.directory(folder);
+    }
+    archive.device("dev/console", 5, 1);
+    archive.file("bin/busybox", &std::fs::read(super::oracle::tool_path("busybox")).unwrap());
+    archive.file("init", INIT.as_bytes());
+    let mut list = String::new();
+    for path in early {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        archive.file(&format!("early/{name}.ko"), &std::fs::read(path).unwrap());
+        list.push_str(&format!("{name}\n"));
+    }
+    archive.file("early/list", list.as_bytes());
+    let lines: String = insertions.iter().map(|one| format!("{} {}\n", one.path, one.parameters)).collect();
+    archive.file("insert", lines.as_bytes());
+    archive.finish()
+}
