@@ -212,14 +212,19 @@ impl Mounted {
         Ok(())
     }
 
-    /// Removing a file with preallocated, unwritten blocks would lose those blocks.
+    /// Removing a file with preallocated blocks, unwritten or behind its end, would lose those blocks.
     fn check_removable(&mut self, inode: &InodeInfo) -> Result<()> {
         if inode.file_type() != DirectoryEntryType::RegularFile || inode.links > 1 {
             return Ok(());
         }
         let map = self.0.inode_extents(inode.number, 0, u64::MAX, FileExtentTarget::Data, usize::MAX);
         let map = map.map_err(failed("read a file's block map"))?;
-        if map.extents.iter().any(|extent| extent.state == FileExtentState::Unwritten) {
+        let unwritten = map.extents.iter().any(|extent| extent.state == FileExtentState::Unwritten);
+        let mapped: u64 = map.extents.iter().map(|extent| extent.length).fold(0, u64::saturating_add);
+        // Extended attributes take a block; block maps one in 64 or less, and some to begin with.
+        let size = self.0.statfs().block_size;
+        let slack = size.saturating_mul(6).saturating_add(mapped / 64);
+        if unwritten || inode.blocks.saturating_mul(512) > mapped.saturating_add(slack) {
             return Err(Error::unsupported("a file with preallocated, unwritten blocks cannot be replaced or removed")
                 .remedy("copy the file in the running system and put the copy in its place"));
         }

@@ -1,5 +1,6 @@
 //! The filesystems as a user of the trait sees them, judged by e2fsck, debugfs, fsck.fat and mtools.
 
 mod ext4_edits;
+mod ext4_refusals;
 mod mke2fs;
 mod support;
