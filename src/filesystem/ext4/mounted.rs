@@ -165,22 +165,35 @@ impl Mounted {
     }
 
     /// Gives a new inode its exact attributes (a set-gid parent hands down its group) and refuses what the editor
-    /// gets wrong: an indexed directory that grew has a wrong i_blocks.
+    /// gets wrong in the parent.
     fn settle(&mut self, parent: &InodeInfo, child: &str, attributes: Attributes) -> Result<()> {
-        let now = self.0.inode(parent.number).map_err(failed("read a directory"))?;
-        if now.flags.contains(InodeFlags::DIRECTORY_INDEX) && now.size != parent.size {
-            return Err(Error::unsupported(format!(
-                "an indexed directory (htree) would grow from {} to {} bytes, which is not supported",
-                parent.size, now.size
-            ))
-            .remedy("remove entries from it, or make the filesystem without dir_index (mke2fs -O ^dir_index)"));
-        }
+        self.check_growth(parent)?;
         let inode = self.0.lookup_child(parent.number, name(child)?).map_err(failed("look up a name"))?;
         let inode = inode.ok_or_else(|| Error::corrupt("ext4: a new name cannot be found"))?;
         if (inode.mode & 0o7777, inode.uid, inode.gid) != (attributes.mode, attributes.uid, attributes.gid) {
             self.set_attributes(&inode, attributes)?;
         }
         Ok(())
+    }
+
+    /// When an indexed directory grows past the four extents that fit in its inode, the editor forgets to count the
+    /// block of the extent tree. Its size is that of its blocks as long as there is no such block.
+    fn check_growth(&mut self, before: &InodeInfo) -> Result<()> {
+        let now = self.0.inode(before.number).map_err(failed("read a directory"))?;
+        if !now.flags.contains(InodeFlags::DIRECTORY_INDEX) || now.size == before.size {
+            return Ok(());
+        }
+        let extents = self.0.inode_extents(now.number, 0, u64::MAX, FileExtentTarget::Data, 0);
+        let extents = extents.map_err(failed("read a directory's block map"))?.mapped_extents;
+        let flat = |inode: &InodeInfo| inode.blocks.checked_mul(512) == Some(inode.size);
+        if extents <= 4 && flat(before) && flat(&now) {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!(
+            "an indexed directory (htree) would grow from {} to {} bytes in {extents} pieces (at most 4 are supported)",
+            before.size, now.size
+        ))
+        .remedy("remove entries from it, or make the filesystem without dir_index (mke2fs -O ^dir_index)"))
     }
 
     /// Changes permissions and owner of an inode.

@@ -181,8 +181,8 @@ fn a_file_with_preallocated_blocks_is_not_removed() {
     }
 }
 
-#[test]
-fn an_indexed_directory_that_would_grow_is_refused() {
+/// A filesystem of 1 KiB blocks with 400 names in the htree directory /many.
+fn indexed() -> Vec<u8> {
     let scratch = Scratch::new();
     let (folder, image) = (scratch.path("root"), scratch.path("image"));
     fs::create_dir_all(folder.join("many")).unwrap();
@@ -190,22 +190,38 @@ fn an_indexed_directory_that_would_grow_is_refused() {
         fs::write(folder.join(format!("many/a-name-of-some-length-{number}")), "").unwrap();
     }
     let (folder, image) = (folder.to_str().unwrap(), image.to_str().unwrap());
-    printed("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "1024", "-d", folder, image, "16M"]);
+    printed("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "1024", "-N", "9000", "-d", folder, image, "16M"]);
     assert!(run("e2fsck", &["-fyD", image]).status.code() <= Some(1));
     assert!(printed("debugfs", &["-R", "htree_dump /many", image]).contains("Root node"));
-    let bytes = fs::read(image).unwrap();
-    let mut filesystem = open(volume(&bytes), EPOCH).unwrap();
+    fs::read(image).unwrap()
+}
+
+#[test]
+fn an_indexed_directory_may_change_and_grow() {
+    let mut filesystem = open(volume(&indexed()), EPOCH).unwrap();
     assert_eq!(filesystem.list("/many").unwrap().len(), 400);
-    // Where there is room in a leaf, an entry may come.
     filesystem.remove("/many/a-name-of-some-length-7").unwrap();
-    filesystem.write("/many/a-name-of-some-length-7", b"new", Attributes::root(0o644)).unwrap();
-    assert_sound(&bytes_of(&filesystem.finish().unwrap()), "an entry for an entry");
-    let mut filesystem = open(volume(&bytes), EPOCH).unwrap();
-    let error = (0..200)
-        .find_map(|number| filesystem.write(&format!("/many/another-{number}"), b"", Attributes::root(0o644)).err())
-        .expect("the directory grows");
+    filesystem.write("/many/a-name-of-some-length-8", b"new", Attributes::root(0o644)).unwrap();
+    for number in 0..2000 {
+        filesystem.write(&format!("/many/another-{number}"), b"", Attributes::root(0o644)).unwrap();
+    }
+    let after = bytes_of(&filesystem.finish().unwrap());
+    assert_sound(&after, "grown");
+    assert_eq!(open(volume(&after), EPOCH).unwrap().list("/many").unwrap().len(), 2399);
+}
+
+#[test]
+fn an_indexed_directory_in_many_pieces_does_not_grow() {
+    let mut filesystem = open(volume(&indexed()), EPOCH).unwrap();
+    let error = (0..6000)
+        .find_map(|number| {
+            let _ = filesystem.write(&format!("/between-{number}"), b"x", Attributes::root(0o644));
+            filesystem.write(&format!("/many/another-{number}"), b"x", Attributes::root(0o644)).err()
+        })
+        .expect("the directory falls to pieces");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.message().starts_with("an indexed directory (htree) would grow from "), "{error}");
+    assert!(error.message().ends_with(" in 5 pieces (at most 4 are supported)"), "{error}");
 }
 
 #[test]
@@ -213,7 +229,9 @@ fn other_kinds_are_told_apart_and_named() {
     let squashfs = partition("openwrt-mini-ib-squashfs-combined.img.gz", 2);
     assert_eq!(detect(&volume(&squashfs)).unwrap(), Kind::Squashfs);
     let error = refusal(&squashfs);
-    assert!(error.message().starts_with("editing squashfs is not supported yet (version 4.0, xz, blocks of 262144 bytes, "));
+    assert!(
+        error.message().starts_with("editing squashfs is not supported yet (version 4.0, xz, blocks of 262144 bytes, ")
+    );
     assert_eq!(error.remedy_text(), Some("take the ext4-combined image of the same release"));
     assert_eq!(problems(&volume(&squashfs)).unwrap(), Vec::<String>::new());
     let head = |offset: usize, magic: &[u8]| {
