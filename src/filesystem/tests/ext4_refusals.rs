@@ -2,29 +2,11 @@
 
 use std::fs;
 
-use super::support::{EPOCH, Random, Scratch, assert_sound, bytes_of, noise, partition, printed, run, volume};
+use super::support::{
+    EPOCH, Random, Scratch, assert_sound, bytes_of, debugfs, mke2fs, noise, partition, printed, run, volume,
+};
 use crate::error::{Error, ErrorKind};
 use crate::filesystem::{Attributes, Filesystem, Kind, detect, open, problems};
-
-fn mke2fs(arguments: &[&str]) -> Vec<u8> {
-    let scratch = Scratch::new();
-    let image = scratch.path("image");
-    let mut all = vec!["-q", "-F"];
-    all.extend(&arguments[..arguments.len() - 1]);
-    all.extend([image.to_str().unwrap(), arguments[arguments.len() - 1]]);
-    printed("mke2fs", &all);
-    fs::read(image).unwrap()
-}
-
-fn debugfs(bytes: &[u8], commands: &[&str]) -> Vec<u8> {
-    let scratch = Scratch::new();
-    let image = scratch.path("image");
-    fs::write(&image, bytes).unwrap();
-    for command in commands {
-        printed("debugfs", &["-w", "-R", command, image.to_str().unwrap()]);
-    }
-    fs::read(image).unwrap()
-}
 
 fn refusal(bytes: &[u8]) -> Error {
     match open(volume(bytes), EPOCH) {
