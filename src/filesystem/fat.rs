@@ -123,6 +123,15 @@ fn failed(action: &str) -> impl Fn(io::Error) -> Error {
     move |error| Error::corrupt(format!("FAT: cannot {action}: {error}"))
 }
 
+/// As [`failed`], for an action that needs a place in a directory: the root directory of FAT12 and FAT16 cannot grow.
+fn not_created(action: &str) -> impl Fn(io::Error) -> Error {
+    move |error| match error.kind() {
+        io::ErrorKind::WriteZero => Error::usage("the root directory has no room for another name")
+            .remedy("use fewer and shorter names in the root directory, or put the files in a directory"),
+        _ => failed(action)(error),
+    }
+}
+
 impl Fat {
     /// Opens `volume`; changes nothing in it before the first edit.
     ///
@@ -192,6 +201,23 @@ impl Fat {
         Ok(())
     }
 
+    /// Takes the long names from `.` and `..` in the directory that was just made: `fatfs` 0.3 writes some, which
+    /// fsck.fat does not accept. `before` is the table of before that.
+    fn straighten(&self, before: &[u8]) -> Result<()> {
+        let volume = &mut *self.volume.borrow_mut();
+        for offset in self.layout.newly_used(before, &self.layout.table(volume, 0)?) {
+            let mut head = [0; DOTS];
+            volume.read_at(offset, &mut head)?;
+            if let ([_, dot, _, dots], []) = head.as_chunks::<32>()
+                && dot.starts_with(b".          ")
+                && dots.starts_with(b"..         ")
+            {
+                volume.write_at(offset, &[*dot, *dots, [0; 32], [0; 32]].concat())?;
+            }
+        }
+        Ok(())
+    }
+
     fn put(&self, path: &str, content: &[u8]) -> Result<()> {
         let (above, name) = parent_and_name(path)?;
         let found = self.find(&[&above[..], &[name]].concat())?;
@@ -204,12 +230,15 @@ impl Fat {
         };
         self.check_room(path, content.len() as u64, given_back)?;
         let parent = self.parent(&above)?;
-        let mut file = parent.create_file(name).map_err(failed("create a file"))?;
+        let mut file = parent.create_file(name).map_err(not_created("create a file"))?;
         file.truncate().map_err(failed("empty a file"))?;
         file.write_all(content).map_err(failed("write a file"))?;
         file.flush().map_err(failed("write a file"))
     }
 }
+
+/// The dot entries of a directory with the long names that `fatfs` 0.3 gives them: four entries of 32 bytes.
+const DOTS: usize = 4 * 32;
 
 fn same_name(a: &str, b: &str) -> bool {
     a.chars().flat_map(char::to_uppercase).eq(b.chars().flat_map(char::to_uppercase))
@@ -302,7 +331,9 @@ impl Filesystem for Fat {
                 return Err(Error::usage("something has that name already"));
             }
             self.check_room(path, 1, 0)?;
-            self.parent(&above)?.create_dir(name).map(|_| ()).map_err(failed("create a directory"))
+            let before = self.layout.table(&self.volume.borrow(), 0)?;
+            self.parent(&above)?.create_dir(name).map(drop).map_err(not_created("create a directory"))?;
+            self.straighten(&before)
         })
         .at(|| path.to_owned())
     }

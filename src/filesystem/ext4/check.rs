@@ -4,7 +4,7 @@
 use super::Ext4;
 use super::groups::{Bitmap, Group, count_free, set_padding, used_bits};
 use super::superblock::Superblock;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::filesystem::{FileType, Filesystem};
 use crate::image::Volume;
 
@@ -18,9 +18,9 @@ const MOST: usize = 50;
 pub(in crate::filesystem) fn problems(volume: &Volume) -> Result<Vec<String>> {
     let superblock = match Superblock::read(volume) {
         Ok(superblock) => superblock,
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
         Err(error) => return Ok(vec![error.to_string()]),
     };
-    superblock.check_features()?;
     if let Err(error) = superblock.check_clean() {
         return Ok(vec![error.to_string()]);
     }

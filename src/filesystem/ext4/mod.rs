@@ -66,7 +66,6 @@ impl Ext4 {
     /// Corrupt or unsupported superblock.
     pub(super) fn open(volume: Volume, epoch: u64) -> Result<Self> {
         let superblock = Superblock::read(&volume)?;
-        superblock.check_features()?;
         superblock.check_clean()?;
         Ok(Self {
             volume: Rc::new(RefCell::new(volume)),

@@ -66,10 +66,10 @@ pub(super) struct Superblock {
 }
 
 impl Superblock {
-    /// Reads the superblock of `volume` and checks its geometry against the volume's length.
+    /// Reads the superblock of `volume` and checks its features, and its geometry against the volume's length.
     ///
     /// # Errors
-    /// Corrupt, naming the field; unsupported block size.
+    /// Corrupt, naming the field; unsupported features, revision or block size.
     pub(super) fn read(volume: &Volume) -> Result<Self> {
         let mut raw = vec![0; LENGTH];
         volume.read_at(OFFSET, &mut raw)?;
@@ -105,6 +105,8 @@ impl Superblock {
             groups: 0,
             raw,
         };
+        // First, because a feature can change what the other fields mean.
+        superblock.check_features()?;
         superblock.check_blocks(volume_length)?;
         superblock.groups = superblock.count_groups()?;
         superblock.check_inodes()?;
@@ -192,7 +194,7 @@ impl Superblock {
     ///
     /// # Errors
     /// Unsupported.
-    pub(super) fn check_features(&self) -> Result<()> {
+    fn check_features(&self) -> Result<()> {
         let names = not_editable(self.compat(), self.incompat(), u32_at(&self.raw, 0x64));
         let error = if !names.is_empty() {
             Error::unsupported(format!("ext4 feature not supported: {}", names.join(", ")))
@@ -207,7 +209,7 @@ impl Superblock {
         } else {
             return Ok(());
         };
-        Err(error.at("ext4 superblock"))
+        Err(error)
     }
 
     /// Refuses a filesystem that was not left clean.

@@ -30,6 +30,8 @@ pub(super) struct Layout {
     sector: u32,
     /// Bytes per cluster.
     pub(super) cluster: u32,
+    /// Byte offset of the first cluster.
+    data: u64,
     /// Byte offset of the first table.
     table: u64,
     /// Bytes per table.
@@ -114,6 +116,7 @@ impl Layout {
         let layout = Self {
             sector,
             cluster: sector * per_cluster,
+            data: before * u64::from(sector),
             table: u64::from(reserved) * u64::from(sector),
             table_length: u64::from(per_table) * u64::from(sector),
             tables: u8::try_from(tables).unwrap_or(0),
@@ -195,6 +198,13 @@ impl Layout {
     pub(super) fn free_clusters(&self, table: &[u8]) -> u32 {
         let free = (FIRST..self.clusters + FIRST).filter(|cluster| self.entry(table, *cluster) == 0).count();
         u32::try_from(free).unwrap_or(u32::MAX)
+    }
+
+    /// Byte offsets of the clusters that are free in the table `before` and used in the table `after`.
+    pub(super) fn newly_used(&self, before: &[u8], after: &[u8]) -> Vec<u64> {
+        let changed = |cluster: &u32| self.entry(before, *cluster) == 0 && self.entry(after, *cluster) != 0;
+        let numbers = (FIRST..self.clusters + FIRST).filter(changed);
+        numbers.map(|cluster| self.data + u64::from(cluster - FIRST) * u64::from(self.cluster)).collect()
     }
 
     /// Refuses tables in which a chain comes back to itself: following it would never end.

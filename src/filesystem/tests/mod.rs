@@ -1,5 +1,8 @@
 //! The filesystems as a user of the trait sees them, judged by e2fsck, debugfs, fsck.fat and mtools.
 
+mod ext4_details;
 mod ext4_edits;
+mod ext4_refusals;
+mod fat_edits;
 mod mke2fs;
 mod support;

@@ -72,6 +72,28 @@ pub(super) fn printed(program: &str, arguments: &[&str]) -> String {
     text
 }
 
+/// A filesystem made by `mke2fs -q -F`; the last argument is its size.
+pub(super) fn mke2fs(arguments: &[&str]) -> Vec<u8> {
+    let scratch = Scratch::new();
+    let image = scratch.path("image");
+    let mut all = vec!["-q", "-F"];
+    all.extend(&arguments[..arguments.len() - 1]);
+    all.extend([image.to_str().unwrap(), arguments[arguments.len() - 1]]);
+    printed("mke2fs", &all);
+    std::fs::read(image).unwrap()
+}
+
+/// `bytes` after these commands of `debugfs -w`.
+pub(super) fn debugfs(bytes: &[u8], commands: &[&str]) -> Vec<u8> {
+    let scratch = Scratch::new();
+    let image = scratch.path("image");
+    std::fs::write(&image, bytes).unwrap();
+    for command in commands {
+        printed("debugfs", &["-w", "-R", command, image.to_str().unwrap()]);
+    }
+    std::fs::read(image).unwrap()
+}
+
 /// Exit code and text of `e2fsck -fn`.
 pub(super) fn e2fsck(bytes: &[u8]) -> (i32, String) {
     let scratch = Scratch::new();
