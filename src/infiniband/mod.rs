@@ -1,6 +1,15 @@
-//! What InfiniBand itself asks for: HCA families, IPoIB modes, MTUs, pkeys, and what an IPoIB device cannot do. Nothing
+//! What InfiniBand itself asks for: IPoIB modes, MTUs, pkeys, addresses, and what an IPoIB device cannot do. Nothing
 //! here knows images or files.
 
+mod address;
+mod children;
+mod input;
 mod ipoib;
+mod refused;
+mod rules;
+mod violation;
 
-pub(crate) use ipoib::{IpoibInterface, IpoibSettings};
+pub(crate) use input::{InterfaceInput, IpoibInput};
+pub(crate) use ipoib::{IpoibInterface, IpoibSettings, Mode, Policy, Proto, Route, Zone};
+pub(crate) use refused::refused_key;
+pub(crate) use violation::Violation;

@@ -1,9 +1,18 @@
 //! The recipe: every option of a patch in one TOML file, merged with the command line.
 
+mod assemble;
+mod check;
+mod document;
+mod files;
+mod schema;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::error::Result;
+pub(crate) use check::{check_table, check_value, instead, quoted_list};
+pub(crate) use document::{Document, Places, child_path};
+pub(crate) use files::{ExtraContent, ExtraFile};
+pub(crate) use schema::{is_recipe_key, schema, schema_of};
 
 /// What the command line says about the recipe; it wins over the file.
 #[derive(Debug, Clone, Default)]
@@ -40,20 +49,12 @@ pub(crate) struct Recipe {
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash for root.
     pub(crate) root_password_hash: Option<String>,
-    /// Public keys, one line each.
+    /// Public keys, one line each; key files are read already.
     pub(crate) ssh_keys: Vec<String>,
-    /// Settings by overlay name.
+    /// Files of one's own, read already; templates are not rendered yet.
+    pub(crate) files: Vec<ExtraFile>,
+    /// Settings by overlay name. Which overlay takes which keys is checked when they are resolved.
     pub(crate) settings: BTreeMap<String, toml::Table>,
-}
-
-impl Recipe {
-    /// Merges the recipe file and the command line.
-    ///
-    /// # Errors
-    /// A file that cannot be read or parsed (with line and column), an unknown key (with a suggestion), a value of the
-    /// wrong type.
-    pub(crate) fn assemble(wishes: &CommandLineWishes) -> Result<Self> {
-        let _ = wishes;
-        Ok(Self::default())
-    }
+    /// Where each key was written.
+    pub(crate) places: Places,
 }

@@ -1,0 +1,396 @@
+//! Recipe and overlays made wishes: which modules, autoload lines, files and settings, without knowledge of any image.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use minijinja::{Environment, Value, context};
+use toml::Table;
+
+use crate::error::{At, Error, Result};
+use crate::filesystem::Attributes;
+use crate::infiniband::{IpoibInterface, IpoibSettings};
+use crate::kernel::ModuleName;
+use crate::plan::{AutoloadWish, Content, FileWish, Finding, Severity};
+use crate::recipe::{ExtraContent, Recipe, instead};
+
+use super::description::Rules;
+use super::overlay::Overlay;
+use super::template::serialized;
+use super::{files, ipoib, login, settings, template};
+
+/// Overlays that may be in force at once.
+const OVERLAYS_MAX: usize = 64;
+
+const HOSTNAME_SCRIPT: &str = include_str!("61-ibwrt-hostname.j2");
+const HOSTNAME_PATH: &str = "/etc/uci-defaults/61-ibwrt-hostname";
+
+/// What recipe and overlays ask for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Resolved {
+    /// Names of the overlays in force, those required by others before them.
+    pub(crate) overlays: Vec<String>,
+    /// Modules wanted: name, reason, and whether it is optional. An optional module that no source has is left out, and
+    /// so is its autoload line.
+    pub(crate) required: Vec<(ModuleName, String, bool)>,
+    /// Groups of modules that must come from one build.
+    pub(crate) same_build: Vec<Vec<ModuleName>>,
+    /// Modules to be loaded, in order.
+    pub(crate) autoload: Vec<AutoloadWish>,
+    /// Files and symlinks to be present.
+    pub(crate) files: Vec<FileWish>,
+    /// crypt(3) hash for root's password.
+    pub(crate) root_password_hash: Option<String>,
+    /// Public keys for root, one line each.
+    pub(crate) ssh_keys: Vec<String>,
+    /// IPoIB interfaces, parents before children.
+    pub(crate) interfaces: Vec<IpoibInterface>,
+    /// What is to be said about the wishes; never of severity `Error`.
+    pub(crate) findings: Vec<Finding>,
+    /// Where modules are looked for.
+    pub(crate) module_sources: Vec<PathBuf>,
+}
+
+/// Resolves `recipe`.
+///
+/// # Errors
+/// An overlay that does not exist or is wrong, conflicts, settings that its declaration or rules refuse, settings of an
+/// overlay that is not in force, and names, hashes, keys or paths that cannot be.
+pub(crate) fn resolve(recipe: &Recipe) -> Result<Resolved> {
+    let overlays = in_force(recipe)?;
+    check_tables(recipe, &overlays)?;
+    let mut resolved = Resolved {
+        overlays: overlays.iter().map(|overlay| overlay.name().to_owned()).collect(),
+        root_password_hash: recipe.root_password_hash.clone(),
+        module_sources: recipe.modules.clone(),
+        ..Resolved::default()
+    };
+    let environment = template::environment();
+    let mut all_settings = BTreeMap::new();
+    let mut provided = overlays.iter().flat_map(|overlay| overlay.description.provides.clone()).collect::<Vec<_>>();
+    provided.sort();
+    provided.dedup();
+    for overlay in &overlays {
+        let mut work = Work { overlay, recipe, environment: &environment, resolved: &mut resolved };
+        let settings = work.run(&provided).at(|| format!("overlay {}", overlay.origin));
+        all_settings.insert(overlay.name().to_owned(), settings?);
+    }
+    add_login(recipe, &environment, &mut resolved)?;
+    add_extra_files(recipe, &environment, &all_settings, &mut resolved)?;
+    Ok(resolved)
+}
+
+/// The overlays in force: those asked for, each after the ones that it requires.
+fn in_force(recipe: &Recipe) -> Result<Vec<Overlay>> {
+    let mut overlays = Vec::new();
+    for (index, reference) in recipe.overlays.iter().enumerate() {
+        let loaded = Overlay::load(reference).and_then(|overlay| enter(overlay, &mut overlays, &mut Vec::new()));
+        loaded.map_err(|error| recipe.places.locate(error, &format!("overlays[{index}]")))?;
+    }
+    for overlay in &overlays {
+        for other in &overlays {
+            if overlay.description.conflicts.iter().any(|name| name == other.name()) {
+                return Err(Error::usage(format!(
+                    "overlays `{}` and `{}` exclude each other",
+                    overlay.name(),
+                    other.name()
+                ))
+                .remedy("leave one of them out"));
+            }
+        }
+    }
+    Ok(overlays)
+}
+
+fn enter(overlay: Overlay, overlays: &mut Vec<Overlay>, above: &mut Vec<String>) -> Result<()> {
+    if let Some(other) = overlays.iter().find(|other| other.name() == overlay.name()) {
+        return match other.folder == overlay.folder {
+            true => Ok(()),
+            false => Err(Error::usage(format!(
+                "two different overlays are called `{}`: {} and {}",
+                overlay.name(),
+                other.origin,
+                overlay.origin
+            ))
+            .remedy("rename one of them in its overlay.toml, or leave one out")),
+        };
+    }
+    if above.iter().any(|name| name == overlay.name()) || above.len() >= OVERLAYS_MAX {
+        return Err(Error::usage(format!("overlay `{}` requires itself, by {}", overlay.name(), above.join(" -> ")))
+            .remedy("remove one of these from `requires`"));
+    }
+    above.push(overlay.name().to_owned());
+    for name in &overlay.description.requires {
+        if !overlays.iter().any(|other| other.name() == name) {
+            let required = Overlay::load(name).at(|| format!("required by overlay {}", overlay.origin))?;
+            enter(required, overlays, above)?;
+        }
+    }
+    above.pop();
+    if overlays.len() >= OVERLAYS_MAX {
+        return Err(Error::usage(format!("more than {OVERLAYS_MAX} overlays are in force")));
+    }
+    overlays.push(overlay);
+    Ok(())
+}
+
+/// Every table of settings belongs to an overlay in force.
+fn check_tables(recipe: &Recipe, overlays: &[Overlay]) -> Result<()> {
+    for name in recipe.settings.keys() {
+        if overlays.iter().any(|overlay| overlay.name() == name) {
+            continue;
+        }
+        let builtin = Overlay::builtin_names();
+        let error = if builtin.contains(&name.as_str()) {
+            Error::usage(format!("there are settings for the overlay `{name}`, but it is not in force"))
+                .remedy(format!("add --overlay {name} (in a recipe: overlays = [\"{name}\"]), or drop its settings"))
+        } else {
+            let in_force = overlays.iter().map(Overlay::name);
+            let known = in_force.chain(builtin).collect::<Vec<_>>();
+            Error::usage(format!("`{name}` is neither an overlay in force nor a key of a recipe"))
+                .remedy(instead(name, &known, "overlays"))
+        };
+        return Err(recipe.places.locate(error, name));
+    }
+    Ok(())
+}
+
+/// One overlay being resolved.
+struct Work<'a> {
+    overlay: &'a Overlay,
+    recipe: &'a Recipe,
+    environment: &'a Environment<'a>,
+    resolved: &'a mut Resolved,
+}
+
+impl Work<'_> {
+    /// Adds what the overlay asks for; answers its settings in force.
+    fn run(&mut self, provided: &[String]) -> Result<Table> {
+        let description = &self.overlay.description;
+        let empty = Table::new();
+        let given = self.recipe.settings.get(&description.name).unwrap_or(&empty);
+        let places = &self.recipe.places;
+        if description.rules == Some(Rules::Ipoib) {
+            ipoib::refuse_impossible(given, &description.name, places)?;
+        }
+        let settings = settings::in_force(description, given, places)?;
+        let ipoib = match description.rules {
+            Some(Rules::Ipoib) => {
+                let (ipoib, findings) = ipoib::check(&settings, &description.name, places)?;
+                self.resolved.findings.extend(findings);
+                self.resolved.interfaces.extend(ipoib.interfaces.iter().cloned());
+                ipoib
+            }
+            None => IpoibSettings::default(),
+        };
+        let context = context! {
+            settings => serialized(&settings),
+            given => serialized(given),
+            hostname => self.recipe.hostname.clone(),
+            overlays => self.resolved.overlays.clone(),
+            provided => provided.to_vec(),
+            ipoib => context! {
+                interfaces => serialized(&ipoib.interfaces),
+                zones => serialized(&ipoib.zones),
+                wait => ipoib.wait,
+                roots => ipoib.roots(),
+                bare_roots => ipoib.bare_roots(),
+            },
+        };
+        self.findings(&context)?;
+        self.modules(&context)?;
+        self.autoload(&context)?;
+        self.files(&context)?;
+        Ok(settings)
+    }
+
+    fn holds(&self, when: Option<&String>, context: &Value) -> Result<bool> {
+        when.map_or(Ok(true), |when| template::holds(self.environment, when, context))
+    }
+
+    fn reason(&self) -> String {
+        format!("overlay {}", self.overlay.name())
+    }
+
+    fn findings(&mut self, context: &Value) -> Result<()> {
+        for rule in &self.overlay.description.finding {
+            if !template::holds(self.environment, &rule.when, context)? {
+                continue;
+            }
+            let place = format!("message of finding `{}`", rule.id);
+            let message = template::render(self.environment, &place, &rule.message, context)?;
+            if rule.severity == Severity::Error {
+                let error = Error::usage(message);
+                let error = match &rule.remedy {
+                    Some(remedy) => error.remedy(remedy.clone()),
+                    None => error,
+                };
+                return Err(self.recipe.places.locate(error, self.overlay.name()));
+            }
+            let remedy = rule.remedy.clone();
+            self.resolved.findings.push(Finding { id: rule.id.clone(), severity: rule.severity, message, remedy });
+        }
+        Ok(())
+    }
+
+    fn modules(&mut self, context: &Value) -> Result<()> {
+        let description = &self.overlay.description;
+        let mut wanted = Vec::new();
+        wanted.extend(description.modules.required.iter().map(|name| (name, false)));
+        for module in &description.module {
+            if template::holds(self.environment, &module.when, context)? {
+                wanted.push((&module.name, module.optional));
+            }
+        }
+        wanted.extend(description.modules.optional.iter().map(|name| (name, true)));
+        let reason = self.reason();
+        for (name, optional) in wanted {
+            let name = ModuleName::new(name);
+            match self.resolved.required.iter_mut().find(|(other, _, _)| *other == name) {
+                Some((_, other_reason, other_optional)) => {
+                    if *other_optional && !optional {
+                        *other_optional = false;
+                        other_reason.clone_from(&reason);
+                    }
+                }
+                None => self.resolved.required.push((name, reason.clone(), optional)),
+            }
+        }
+        for group in &description.same_build {
+            self.resolved.same_build.push(group.iter().map(|name| ModuleName::new(name)).collect());
+        }
+        Ok(())
+    }
+
+    fn autoload(&mut self, context: &Value) -> Result<()> {
+        for autoload in &self.overlay.description.autoload {
+            if !self.holds(autoload.when.as_ref(), context)? {
+                continue;
+            }
+            let place = format!("parameters of {}", autoload.module);
+            let parameters = template::render(self.environment, &place, &autoload.parameters, context)?;
+            let parameters = parameters.trim().to_owned();
+            if parameters.chars().any(char::is_control) {
+                return Err(
+                    Error::usage(format!("{parameters:?} spans several lines or holds control characters")).at(place)
+                );
+            }
+            let wish = AutoloadWish {
+                module: ModuleName::new(&autoload.module),
+                parameters,
+                file: autoload.file.clone(),
+                boot: autoload.boot,
+                reason: self.reason(),
+            };
+            merge_autoload(&mut self.resolved.autoload, wish)?;
+        }
+        Ok(())
+    }
+
+    fn files(&mut self, context: &Value) -> Result<()> {
+        for file in &self.overlay.description.file {
+            if !self.holds(file.when.as_ref(), context)? {
+                continue;
+            }
+            let attributes = files::attributes(&file.mode, &file.owner)?;
+            let (content, attributes) = match (&file.source, &file.link) {
+                (Some(source), _) => (Content::File(self.content(source, context)?.into()), attributes),
+                (None, Some(target)) => (Content::Symlink(target.clone()), Attributes::root(0o777)),
+                (None, None) => continue,
+            };
+            let wish = FileWish { path: file.path.clone(), content, attributes, reason: self.reason() };
+            add_file(&mut self.resolved.files, wish)?;
+        }
+        Ok(())
+    }
+
+    fn content(&self, source: &str, context: &Value) -> Result<Vec<u8>> {
+        let bytes =
+            self.overlay.source(source).ok_or_else(|| Error::usage(format!("there is no source `files/{source}`")))?;
+        if !source.ends_with(".j2") {
+            return Ok(bytes.to_vec());
+        }
+        let name = format!("files/{source}");
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| Error::usage(format!("not UTF-8 from byte {}", error.valid_up_to())).at(name.clone()))?;
+        Ok(template::render(self.environment, &name, text, context)?.into_bytes())
+    }
+}
+
+fn merge_autoload(all: &mut Vec<AutoloadWish>, wish: AutoloadWish) -> Result<()> {
+    let Some(other) = all.iter_mut().find(|other| other.module == wish.module) else {
+        all.push(wish);
+        return Ok(());
+    };
+    if other.parameters.is_empty() {
+        other.parameters = wish.parameters;
+    } else if !wish.parameters.is_empty() && wish.parameters != other.parameters {
+        return Err(Error::usage(format!(
+            "{} and {} want different parameters for {}: `{}` and `{}`",
+            other.reason, wish.reason, wish.module, other.parameters, wish.parameters
+        ))
+        .remedy("change the settings of one of them"));
+    }
+    other.boot |= wish.boot;
+    Ok(())
+}
+
+fn add_file(all: &mut Vec<FileWish>, wish: FileWish) -> Result<()> {
+    if let Some(other) = all.iter().find(|other| other.path == wish.path) {
+        return Err(Error::usage(format!("{} is wished twice: by {} and by {}", wish.path, other.reason, wish.reason))
+            .remedy("keep one of the two"));
+    }
+    all.push(wish);
+    Ok(())
+}
+
+fn add_login(recipe: &Recipe, environment: &Environment<'_>, resolved: &mut Resolved) -> Result<()> {
+    let locate = |error: Error, key: &str| recipe.places.locate(error, key);
+    if let Some(hash) = &recipe.root_password_hash {
+        login::check_password_hash(hash).map_err(|error| locate(error, "root_password_hash"))?;
+    }
+    for (index, key) in recipe.ssh_keys.iter().enumerate() {
+        let key = login::check_ssh_key(key).map_err(|error| locate(error, &format!("ssh_keys[{index}]")))?;
+        if !resolved.ssh_keys.contains(&key) {
+            resolved.ssh_keys.push(key);
+        }
+    }
+    if let Some(hostname) = &recipe.hostname {
+        login::check_hostname(hostname).map_err(|error| locate(error, "hostname"))?;
+        let script = template::render(environment, HOSTNAME_PATH, HOSTNAME_SCRIPT, &context! { hostname => hostname })?;
+        let content = Content::File(Arc::from(script.into_bytes()));
+        let reason = "host name".to_owned();
+        let attributes = Attributes::root(0o644);
+        add_file(&mut resolved.files, FileWish { path: HOSTNAME_PATH.to_owned(), content, attributes, reason })?;
+    }
+    Ok(())
+}
+
+fn add_extra_files(
+    recipe: &Recipe,
+    environment: &Environment<'_>,
+    settings: &BTreeMap<String, Table>,
+    resolved: &mut Resolved,
+) -> Result<()> {
+    let context = context! {
+        settings => serialized(settings),
+        hostname => recipe.hostname.clone(),
+        overlays => resolved.overlays.clone(),
+        ipoib => context! { interfaces => serialized(&resolved.interfaces) },
+    };
+    for (index, file) in recipe.files.iter().enumerate() {
+        let bytes = match &file.content {
+            ExtraContent::Bytes(bytes) => bytes.clone(),
+            ExtraContent::Template { name, text } => template::render(environment, name, text, &context)?.into_bytes(),
+        };
+        let wish = FileWish {
+            path: file.path.clone(),
+            content: Content::File(bytes.into()),
+            attributes: file.attributes,
+            reason: "recipe".to_owned(),
+        };
+        let place = format!("file[{index}]");
+        add_file(&mut resolved.files, wish).map_err(|error| recipe.places.locate(error, &place))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! The recipe's JSON schema: typed keys from the types, overlays' settings from their declarations.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use crate::error::Result;
+use crate::overlay::Overlay;
+
+use super::files::FileInput;
+
+/// The keys of a recipe that do not belong to an overlay.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RecipeInput {
+    /// Overlays: names of built-in ones, or folders (anything with a `/`), relative to the recipe.
+    pub(crate) overlays: Vec<String>,
+    /// Module sources: folders searched in depth, `.ko` files, archives; relative to the recipe.
+    pub(crate) modules: Vec<String>,
+    /// Package files; not supported yet.
+    pub(crate) packages: Vec<String>,
+    /// Host name.
+    pub(crate) hostname: Option<String>,
+    /// crypt(3) hash of root's password, as `openssl passwd -6` prints it.
+    pub(crate) root_password_hash: Option<String>,
+    /// Public SSH keys for root, or files of them.
+    pub(crate) ssh_keys: Vec<String>,
+    /// Files to be put into the image.
+    pub(crate) file: Vec<FileInput>,
+}
+
+/// The schema of `T`, without references and without `null`, which TOML does not have.
+pub(crate) fn schema_of<T: JsonSchema>() -> Json {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value();
+    without_null(&mut schema);
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("$schema");
+        object.remove("title");
+    }
+    schema
+}
+
+/// The JSON schema of a recipe with the built-in overlays' tables; tables of other overlays are allowed beside them.
+///
+/// # Errors
+/// None but a damaged built-in overlay.
+pub(crate) fn schema() -> Result<Json> {
+    let mut schema = schema_of::<RecipeInput>();
+    if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
+        for name in Overlay::builtin_names() {
+            properties.insert(name.to_owned(), Overlay::load(name)?.schema());
+        }
+    }
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        object.insert("title".to_owned(), json!("ibwrt recipe"));
+        object.insert("additionalProperties".to_owned(), json!({ "type": "object" }));
+    }
+    Ok(schema)
+}
+
+/// Whether `key` is one of the recipe's own, so that no overlay can be called so.
+pub(crate) fn is_recipe_key(key: &str) -> bool {
+    recipe_keys().iter().any(|own| own == key)
+}
+
+/// The recipe's own keys.
+pub(crate) fn recipe_keys() -> Vec<String> {
+    let schema = schema_of::<RecipeInput>();
+    let properties = schema.get("properties").and_then(Json::as_object);
+    properties.into_iter().flat_map(|properties| properties.keys().cloned()).collect()
+}
+
+fn without_null(schema: &mut Json) {
+    match schema {
+        Json::Object(object) => {
+            if let Some(Json::Array(types)) = object.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    object.insert("type".to_owned(), only);
+                }
+            }
+            collapse(object);
+            if object.get("default") == Some(&Json::Null) {
+                object.remove("default");
+            }
+            object.values_mut().for_each(without_null);
+        }
+        Json::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
+}
+
+/// Drops `null` from alternatives; an alternative that is left alone takes their place, but keeps the description.
+fn collapse(object: &mut serde_json::Map<String, Json>) {
+    let Some(Json::Array(branches)) = object.get_mut("anyOf") else { return };
+    branches.retain(|branch| branch.get("type") != Some(&json!("null")));
+    if branches.len() != 1 {
+        return;
+    }
+    if let Some(Json::Object(only)) = branches.pop() {
+        object.remove("anyOf");
+        for (key, value) in only {
+            object.entry(key).or_insert(value);
+        }
+    }
+}
