@@ -1,15 +1,23 @@
-//! Kernels and kernel modules as files: bzImage header, ELF structure, modinfo, imports and exports, stripping. Bytes in, facts out; nothing here
-//! knows filesystems.
+//! Kernels and kernel modules as files: bzImage header, export tables, ELF structure, modinfo, imports and exports,
+//! stripping; and the linker that tells which modules a kernel takes. Bytes in, facts out; nothing here knows filesystems.
 
 mod bytes;
 mod bzimage;
 mod decompress;
+mod exports;
+mod identity;
 mod module;
 mod name;
+mod object_file;
+mod object_writer;
 mod strip;
+#[cfg(test)]
+pub(crate) mod test_module;
 
 pub(crate) use bzimage::{KernelFormat, KernelImage};
 pub(crate) use decompress::{Compression, decompress};
-pub(crate) use module::{ModInfo, Module};
+pub(crate) use exports::Export;
+pub(crate) use identity::identity;
+pub(crate) use module::{ModInfo, Module, SymbolVersion};
 pub(crate) use name::{KernelRelease, ModuleName};
 pub(crate) use strip::strip;

@@ -1,0 +1,242 @@
+//! Which modules to take: those named, what they depend on, and what must come from the same build.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{ModuleSources, SourcedModule};
+use crate::error::{Error, Result};
+use crate::kernel::{KernelRelease, ModuleName};
+
+/// A module that something asks for by name.
+#[derive(Debug, Clone)]
+pub(crate) struct Required {
+    /// Its name.
+    pub(crate) name: ModuleName,
+    /// Who asks, such as "overlay connectx3".
+    pub(crate) reason: String,
+    /// Whether it may be missing.
+    pub(crate) optional: bool,
+}
+
+/// A module to be put into the image.
+#[derive(Debug, Clone)]
+pub(crate) struct Selected {
+    /// The file.
+    pub(crate) sourced: SourcedModule,
+    /// Why: "overlay connectx3", "needed by mlx4_ib", "from the same build as mlx5_ib".
+    pub(crate) reason: String,
+}
+
+/// What [`select`] found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    /// Modules to put in, each after those that it depends on.
+    pub(crate) modules: Vec<Selected>,
+    /// Needed modules that the image has already and that stay, by name, with the reason.
+    pub(crate) kept: Vec<(ModuleName, String)>,
+    /// Optional ones that are not to be had, or whose dependencies are not, in the order asked for.
+    pub(crate) missing_optional: Vec<ModuleName>,
+}
+
+/// Selects the closure of `required` over `depends=`.
+///
+/// `installed`: the image's modules, each with its dependencies. They stay, unless one of the groups in `same_build`
+/// holds them together with a module that is put in: then those of that group that the image has are replaced.
+///
+/// # Errors
+/// Usage when a module is neither in the image nor in the sources, naming the chain that leads to it; and as
+/// [`ModuleSources::find`].
+pub(crate) fn select(
+    sources: &ModuleSources,
+    release: &KernelRelease,
+    required: &[Required],
+    same_build: &[Vec<ModuleName>],
+    installed: &BTreeMap<ModuleName, Vec<ModuleName>>,
+) -> Result<Selection> {
+    let world = World { sources, release, same_build, installed };
+    let mut state = State::default();
+    for wish in required.iter().filter(|wish| !wish.optional) {
+        if let Missing::Yes(error) = world.resolve(&mut state, wish)? {
+            return Err(error);
+        }
+    }
+    let mut missing_optional = Vec::new();
+    for wish in required.iter().filter(|wish| wish.optional) {
+        // A wish whose dependency is missing must leave nothing behind.
+        let mut attempt = state.trial();
+        match world.resolve(&mut attempt, wish)? {
+            Missing::No => state.absorb(attempt),
+            Missing::Yes(_) => missing_optional.push(wish.name.clone()),
+        }
+    }
+    Ok(state.into_selection(missing_optional))
+}
+
+/// Whether something was not to be had, with the error that says so.
+enum Missing {
+    No,
+    Yes(Error),
+}
+
+struct World<'a> {
+    sources: &'a ModuleSources,
+    release: &'a KernelRelease,
+    same_build: &'a [Vec<ModuleName>],
+    installed: &'a BTreeMap<ModuleName, Vec<ModuleName>>,
+}
+
+/// One decision to be taken.
+struct Task {
+    name: ModuleName,
+    reason: String,
+    /// The names that led here, outermost first, without `name`.
+    chain: Vec<ModuleName>,
+    /// Whether the image's own copy does not do.
+    must_inject: bool,
+}
+
+impl World<'_> {
+    fn resolve(&self, state: &mut State, wish: &Required) -> Result<Missing> {
+        let first =
+            Task { name: wish.name.clone(), reason: wish.reason.clone(), chain: Vec::new(), must_inject: false };
+        let mut tasks = VecDeque::from([first]);
+        while let Some(task) = tasks.pop_front() {
+            if state.injects(&task.name) || (state.kept.contains_key(&task.name) && !task.must_inject) {
+                continue;
+            }
+            if let (Some(depends), false) = (self.installed.get(&task.name), task.must_inject) {
+                tasks.extend(depends.iter().map(|needed| needed_by(needed, &task)));
+                state.kept.insert(task.name, task.reason);
+                continue;
+            }
+            let Some(sourced) = self.sources.find(&task.name, self.release)? else {
+                return Ok(Missing::Yes(self.missing(&task, wish)));
+            };
+            let depends = sourced.module.modinfo.depends.as_deref().unwrap_or_default();
+            tasks.extend(depends.iter().map(|needed| needed_by(needed, &task)));
+            tasks.extend(self.group_mates(&task));
+            state.inject(Selected { sourced, reason: task.reason });
+        }
+        Ok(Missing::No)
+    }
+
+    /// The image's modules that must be replaced because `task` is put in.
+    fn group_mates(&self, task: &Task) -> Vec<Task> {
+        let groups = self.same_build.iter().filter(|group| group.contains(&task.name));
+        let mates = groups.flatten().filter(|mate| **mate != task.name && self.installed.contains_key(*mate));
+        let mate_task = |mate: &ModuleName| Task {
+            name: mate.clone(),
+            reason: format!("from the same build as {}", task.name),
+            chain: extended(&task.chain, &task.name),
+            must_inject: true,
+        };
+        mates.map(mate_task).collect()
+    }
+
+    fn missing(&self, task: &Task, wish: &Required) -> Error {
+        let name = &task.name;
+        let searched = self.sources.described();
+        if task.must_inject {
+            let partner = task.chain.last().map_or("its partner", ModuleName::as_str);
+            return Error::usage(format!(
+                "{partner} is put in, so {name} must come from the same build, but it is not in {searched}"
+            ))
+            .remedy(format!("name the folder or archive that holds both {partner} and {name}"));
+        }
+        let mut chain = task.chain.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(" needs ");
+        if !chain.is_empty() {
+            chain.push_str(" needs ");
+        }
+        let verb = if task.chain.is_empty() { " is" } else { ", which is" };
+        Error::usage(format!(
+            "{chain}{name}{verb} neither in the image nor in {searched} (asked for by {})",
+            wish.reason
+        ))
+        .remedy(format!("build the kernel with {name} as a module and name the folder that holds {name}.ko"))
+    }
+}
+
+fn needed_by(needed: &ModuleName, task: &Task) -> Task {
+    Task {
+        name: needed.clone(),
+        reason: format!("needed by {}", task.name),
+        chain: extended(&task.chain, &task.name),
+        must_inject: false,
+    }
+}
+
+fn extended(chain: &[ModuleName], last: &ModuleName) -> Vec<ModuleName> {
+    chain.iter().chain([last]).cloned().collect()
+}
+
+/// Decisions taken so far.
+#[derive(Default)]
+struct State {
+    /// In the order decided.
+    injected: Vec<Selected>,
+    names: BTreeSet<ModuleName>,
+    kept: BTreeMap<ModuleName, String>,
+}
+
+impl State {
+    fn injects(&self, name: &ModuleName) -> bool {
+        self.names.contains(name)
+    }
+
+    fn inject(&mut self, selected: Selected) {
+        self.kept.remove(&selected.sourced.name);
+        self.names.insert(selected.sourced.name.clone());
+        self.injected.push(selected);
+    }
+
+    /// The same decisions without the files themselves.
+    fn trial(&self) -> Self {
+        Self { injected: Vec::new(), names: self.names.clone(), kept: self.kept.clone() }
+    }
+
+    fn absorb(&mut self, trial: Self) {
+        self.injected.extend(trial.injected);
+        self.names = trial.names;
+        self.kept = trial.kept;
+    }
+
+    fn into_selection(self, missing_optional: Vec<ModuleName>) -> Selection {
+        let order = provider_order(&self.injected);
+        let mut slots: Vec<Option<Selected>> = self.injected.into_iter().map(Some).collect();
+        let modules = order.into_iter().filter_map(|index| slots.get_mut(index).and_then(Option::take)).collect();
+        Selection { modules, kept: self.kept.into_iter().collect(), missing_optional }
+    }
+}
+
+/// Indices of `modules`, each after those that it depends on; otherwise in the given order. In a circle of
+/// dependencies the one met first comes last. Iterative: the depth is the input's.
+fn provider_order(modules: &[Selected]) -> Vec<usize> {
+    let by_name: BTreeMap<&ModuleName, usize> =
+        modules.iter().enumerate().map(|(index, selected)| (&selected.sourced.name, index)).collect();
+    let needed = |index: usize| -> Vec<usize> {
+        let depends = modules.get(index).and_then(|selected| selected.sourced.module.modinfo.depends.as_deref());
+        depends.unwrap_or_default().iter().filter_map(|name| by_name.get(name).copied()).collect()
+    };
+    let mut order = Vec::with_capacity(modules.len());
+    let mut seen = BTreeSet::new();
+    for root in 0..modules.len() {
+        if !seen.insert(root) {
+            continue;
+        }
+        let mut path = vec![(root, needed(root).into_iter())];
+        while let Some((index, below)) = path.last_mut() {
+            match below.next() {
+                Some(next) if seen.insert(next) => path.push((next, needed(next).into_iter())),
+                Some(_) => {}
+                None => {
+                    order.push(*index);
+                    path.pop();
+                }
+            }
+        }
+    }
+    order
+}
+
+#[cfg(test)]
+#[path = "select_tests.rs"]
+mod tests;
