@@ -7,9 +7,11 @@ mod input;
 mod ipoib;
 mod refused;
 mod rules;
+mod stack;
 mod violation;
 
 pub(crate) use input::{InterfaceInput, IpoibInput};
 pub(crate) use ipoib::{IpoibInterface, IpoibSettings, Mode, Policy, Proto, Route, Zone};
 pub(crate) use refused::refused_key;
+pub(crate) use stack::stack;
 pub(crate) use violation::Violation;

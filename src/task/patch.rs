@@ -66,7 +66,7 @@ fn prepare_output(request: &PatchRequest) -> Result<Option<Output>> {
     let path = request.output.as_deref().ok_or_else(|| {
         Error::usage("no output is named").remedy("name it with -o, or ask for the plan only with --dry-run")
     })?;
-    Output::prepare(path, &request.image, request.force).map(Some)
+    Output::prepare(path, Some(&request.image), request.force).map(Some)
 }
 
 /// What is said of trailers behind the image, none of which outlives an edit.
