@@ -36,7 +36,7 @@ pub(crate) struct SourcedModule {
 impl SourcedModule {
     /// Name of the module's file without what its compression added, such as `nvme-rdma.ko`.
     pub(crate) fn file_name(&self) -> String {
-        let last = self.origin.rsplit('/').next().unwrap_or_default();
+        let last = self.origin.rsplit(['/', ' ']).next().unwrap_or_default();
         match last.split_once(".ko") {
             Some((stem, _)) => format!("{stem}.ko"),
             None => format!("{}.ko", self.name),
