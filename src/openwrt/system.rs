@@ -37,7 +37,8 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// Reads the facts from `root`; `wanted` are further paths whose content is to be loaded, where they exist.
+    /// Reads the facts from `root`; `wanted` are further paths whose content is to be loaded, where they exist:
+    /// those of the file wishes that a plan is to be made for, since what was not loaded counts as different there.
     ///
     /// # Errors
     /// Corrupt filesystem structures; a root that holds no OpenWrt (unsupported).

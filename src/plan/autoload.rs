@@ -63,7 +63,7 @@ fn name(draft: &mut Draft<'_>, dependencies: &Dependencies, wish: &AutoloadWish)
     }
     if !wish.parameters.trim().is_empty()
         && let Some(FirstLoad::Dependency(place)) = first_load(&slots, &wish.module, &dependencies.users(&wish.module))
-        && precedes_end(&slots, &place, &wish.file)
+        && comes_first(&slots, &place, wish)
     {
         return insert_before(draft, &place, &entry(wish, wish.parameters.trim()), &wish.reason);
     }
@@ -75,9 +75,11 @@ fn name(draft: &mut Draft<'_>, dependencies: &Dependencies, wish: &AutoloadWish)
     draft.update(&path, content, Attributes::root(0o644), &wish.reason, Stage::Autoload)
 }
 
-/// Whether `place` is read before the end of the file `name` of `/etc/modules.d`.
-fn precedes_end(slots: &[Slot], place: &LinePlace, name: &str) -> bool {
-    slots.iter().any(|slot| slot.path == place.path && (slot.boot || slot.name.as_str() <= name))
+/// Whether `place` is read before the end of the wished file, in the run in which that is read first.
+fn comes_first(slots: &[Slot], place: &LinePlace, wish: &AutoloadWish) -> bool {
+    let mut at_place = slots.iter().filter(|slot| slot.path == place.path);
+    at_place
+        .any(|slot| if wish.boot { slot.boot && slot.name <= wish.file } else { slot.boot || slot.name <= wish.file })
 }
 
 fn entry(wish: &AutoloadWish, parameters: &str) -> String {

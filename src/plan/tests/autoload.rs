@@ -116,6 +116,15 @@ fn parameters_come_before_a_line_that_would_load_the_module_as_a_dependency() {
 }
 
 #[test]
+fn the_boot_run_needs_no_line_before_a_user_in_the_later_run() {
+    let needs: &[(&str, &[&str])] = &[("mlx4_ib", &["mlx4_core"])];
+    let wish = [load("mlx4_ib", "", "20-ib", false), load("mlx4_core", "a=1", "36-mlx4-core", true)];
+    let root = MemoryFilesystem::openwrt();
+    assert_eq!(with_dependencies(&root, &wish, needs, "/etc/modules.d/20-ib"), "mlx4_ib\n");
+    assert_eq!(with_dependencies(&root, &wish, needs, "/etc/modules.d/36-mlx4-core"), "mlx4_core a=1\n");
+}
+
+#[test]
 fn a_boot_entry_is_linked() {
     let wish = wishes(vec![load("mlx4_core", "", "36-mlx4-core", true)]);
     let (after, _) = patched(&MemoryFilesystem::openwrt(), &wish);
