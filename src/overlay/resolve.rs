@@ -353,10 +353,9 @@ fn add_login(recipe: &Recipe, environment: &Environment<'_>, resolved: &mut Reso
     if let Some(hash) = &recipe.root_password_hash {
         login::check_password_hash(hash).map_err(|error| locate(error, "root_password_hash"))?;
     }
-    for (index, key) in recipe.ssh_keys.iter().enumerate() {
-        let key = login::check_ssh_key(key).map_err(|error| locate(error, &format!("ssh_keys[{index}]")))?;
-        if !resolved.ssh_keys.contains(&key) {
-            resolved.ssh_keys.push(key);
+    for key in &recipe.ssh_keys {
+        if !resolved.ssh_keys.contains(key) {
+            resolved.ssh_keys.push(key.clone());
         }
     }
     if let Some(hostname) = &recipe.hostname {
@@ -382,7 +381,7 @@ fn add_extra_files(
         overlays => resolved.overlays.clone(),
         ipoib => context! { interfaces => serialized(&resolved.interfaces) },
     };
-    for (index, file) in recipe.files.iter().enumerate() {
+    for file in &recipe.files {
         let bytes = match &file.content {
             ExtraContent::Bytes(bytes) => bytes.clone(),
             ExtraContent::Template { name, text } => template::render(environment, name, text, &context)?.into_bytes(),
@@ -393,8 +392,7 @@ fn add_extra_files(
             attributes: file.attributes,
             reason: "recipe".to_owned(),
         };
-        let place = format!("file[{index}]");
-        add_file(&mut resolved.files, wish).map_err(|error| recipe.places.locate(error, &place))?;
+        add_file(&mut resolved.files, wish)?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::error::{Error, Result};
-use crate::overlay::{Overlay, is_folder};
+use crate::error::{At, Error, Result};
+use crate::overlay::{Overlay, check_ssh_key, is_folder};
 
 use super::check::check_table;
 use super::document::{Document, kind_of};
@@ -152,12 +152,12 @@ fn rooted(reference: &str, base: &Path) -> String {
 fn ssh_keys(text: &str, base: &Path) -> Result<Vec<String>> {
     let is_key = text.contains(char::is_whitespace) || text.starts_with("ssh-") || text.starts_with("ecdsa-");
     if is_key {
-        return Ok(vec![text.trim().to_owned()]);
+        return Ok(vec![check_ssh_key(text)?]);
     }
     let path = base.join(text);
     let text = std::fs::read_to_string(&path).map_err(|error| Error::io("read the SSH key", &path, error))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys = lines.map(str::to_owned).collect::<Vec<_>>();
+    let keys = lines.map(check_ssh_key).collect::<Result<Vec<_>>>().at(|| path.display().to_string())?;
     if keys.is_empty() {
         return Err(Error::usage("there is no SSH key in it").at(path.display().to_string()));
     }
@@ -191,6 +191,27 @@ mod tests {
         assert_eq!(recipe.modules, [folder.path().join("a"), "/abs/b".into(), "c".into()]);
         assert_eq!(recipe.ssh_keys, [KEY]);
         assert_eq!(recipe.files[0].content, ExtraContent::Bytes(b"hello\n".to_vec()));
+    }
+
+    #[test]
+    fn a_bad_ssh_key_is_named_with_the_place_it_came_from() {
+        let text = format!("ssh_keys = ['{KEY}', 'ssh-rsa AAAA x']");
+        let error = assembled(&text, CommandLineWishes::default()).1.unwrap_err();
+        let column = format!("r.toml, line 1, column {}", "ssh_keys = ['', ".len() + KEY.len() + 1);
+        assert!(error.places()[0].ends_with(&column), "{error}");
+        let wishes = CommandLineWishes { ssh_keys: vec!["ssh-rsa AAAA x".into()], ..Default::default() };
+        let error = assembled(&format!("ssh_keys = ['{KEY}']"), wishes).1.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--ssh-key: the SSH key `ssh-rsa AAAA x…` does not hold the base64 of a ssh-rsa key: is it cut off?"
+        );
+        let (folder, _) = assembled("", CommandLineWishes::default());
+        let path = folder.path().join("id");
+        std::fs::write(&path, "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n").unwrap();
+        let wishes = CommandLineWishes { ssh_keys: vec![path.display().to_string()], ..Default::default() };
+        let error = Recipe::assemble(&wishes).unwrap_err();
+        assert_eq!(error.message(), "this is a private SSH key, which does not belong into an image");
+        assert_eq!(error.places(), [path.display().to_string(), "--ssh-key".to_owned()]);
     }
 
     #[test]

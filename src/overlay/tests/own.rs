@@ -28,7 +28,7 @@ fn refusal(description: &str) -> (String, String) {
     let error = overlay(description, &[("a.txt", "x")]).unwrap_err();
     let shown = error.to_string();
     let start = shown.find("overlay.toml").unwrap_or(0);
-    (shown[start..].to_owned(), error.remedy_text().unwrap_or_default().to_owned())
+    (shown.split_at(start).1.to_owned(), error.remedy_text().unwrap_or_default().to_owned())
 }
 
 /// What a recipe with that overlay alone resolves to.

@@ -224,6 +224,44 @@ fn the_init_script_sets_mode_mtu_umcast_and_makes_children() {
 }
 
 #[test]
+fn the_library_reads_as_if_written_by_hand() {
+    let script = text(&resolved(FULL).unwrap(), "/lib/ibwrt/ipoib.sh");
+    let (_, tail) = script.split_once("ibwrt_ipoib_apply() {\n").unwrap();
+    let expected = "\
+\t[ -n \"$1\" ] && [ -e \"$ibwrt_net/$1\" ] || return 0
+\tcase \"$1\" in
+\t'ib0')
+\t\tibwrt_ipoib_write 'ib0' mode 'connected'
+\t\tibwrt_ipoib_write 'ib0' umcast 1
+\t\tibwrt_ipoib_write 'ib0' mtu 65520
+\t\tibwrt_ipoib_child 'ib0' 0x8001 'ib0.8001'
+\t\tibwrt_ipoib_child 'ib0' 0x8002 'ib0.8002'
+\t\t;;
+\t'ib0.8001')
+\t\tibwrt_ipoib_write 'ib0.8001' mode 'connected'
+\t\tibwrt_ipoib_write 'ib0.8001' umcast 1
+\t\tibwrt_ipoib_write 'ib0.8001' mtu 65520
+\t\t;;
+\t'ib0.8002')
+\t\tibwrt_ipoib_write 'ib0.8002' mode 'datagram'
+\t\tibwrt_ipoib_write 'ib0.8002' umcast 1
+\t\tibwrt_ipoib_write 'ib0.8002' mtu 2044
+\t\t;;
+\t'ib1.8003')
+\t\t;;
+\t'ib1')
+\t\tibwrt_ipoib_child 'ib1' 0x8003 'ib1.8003'
+\t\t;;
+\tesac
+\treturn 0
+}
+";
+    assert!(tail.starts_with(expected), "{tail}");
+    assert!(tail.contains("\tlocal device left=2\n\tfor device in 'ib0' 'ib1'; do\n"), "{tail}");
+    assert!(tail.contains("\tdone\n\tfor device in 'ib0.8001' 'ib0.8002' 'ib1.8003'; do\n"), "{tail}");
+}
+
+#[test]
 fn the_init_script_waits_no_longer_than_told_and_says_what_failed() {
     let router = router(FULL);
     router.device("ib1", &[]);
