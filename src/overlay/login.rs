@@ -70,7 +70,7 @@ pub(super) fn check_password_hash(hash: &str) -> Result<()> {
 }
 
 /// Checks one line of an authorized_keys file; answers it trimmed.
-pub(super) fn check_ssh_key(line: &str) -> Result<String> {
+pub(crate) fn check_ssh_key(line: &str) -> Result<String> {
     let line = line.trim();
     let shown = line.chars().take(40).filter(|character| !character.is_control()).collect::<String>();
     const REMEDY: &str = "give the line of a public key file, such as ~/.ssh/id_ed25519.pub: `ssh-ed25519 AAAA… name`";
@@ -105,7 +105,7 @@ pub(super) fn check_ssh_key(line: &str) -> Result<String> {
 /// Decodes base64 with padding (RFC 4648 section 4).
 fn base64(text: &str) -> Option<Vec<u8>> {
     let body = text.trim_end_matches('=');
-    if text.len() % 4 != 0 || text.len().saturating_sub(body.len()) > 2 {
+    if !text.len().is_multiple_of(4) || text.len().saturating_sub(body.len()) > 2 {
         return None;
     }
     let (mut bits, mut count, mut bytes) = (0_u32, 0_u32, Vec::new());
@@ -163,7 +163,9 @@ mod tests {
         assert_eq!(error.to_string(), "the root password hash is not a crypt(3) hash; is it the password itself?");
         assert!(error.remedy_text().unwrap().contains("openssl passwd -6"));
         let cut = "the root password hash has a known kind, but not its shape: is it cut off?";
-        for hash in [&sha512[..90], &format!("{sha512}:"), "$6$", "$2b$99$x", &format!("$6$x$y${}", "a".repeat(86))] {
+        for hash in
+            [sha512.get(..90).unwrap(), &format!("{sha512}:"), "$6$", "$2b$99$x", &format!("$6$x$y${}", "a".repeat(86))]
+        {
             assert_eq!(check_password_hash(hash).unwrap_err().to_string(), cut, "{hash}");
         }
         assert_eq!(

@@ -13,6 +13,7 @@ mod template;
 
 pub(crate) use description::Setting;
 pub(crate) use files::{attributes as parse_attributes, check_target};
+pub(crate) use login::check_ssh_key;
 pub(crate) use overlay::{Overlay, is_folder};
 pub(crate) use resolve::{Resolved, resolve};
 

@@ -72,8 +72,7 @@ pub(crate) fn resolve(recipe: &Recipe) -> Result<Resolved> {
     provided.dedup();
     for overlay in &overlays {
         let mut work = Work { overlay, recipe, environment: &environment, resolved: &mut resolved };
-        let settings = work.run(&provided).at(|| format!("overlay {}", overlay.origin));
-        all_settings.insert(overlay.name().to_owned(), settings?);
+        all_settings.insert(overlay.name().to_owned(), work.run(&provided)?);
     }
     add_login(recipe, &environment, &mut resolved)?;
     add_extra_files(recipe, &environment, &all_settings, &mut resolved)?;
@@ -198,10 +197,14 @@ impl Work<'_> {
             },
         };
         self.findings(&context)?;
-        self.modules(&context)?;
-        self.autoload(&context)?;
-        self.files(&context)?;
+        self.add(&context).at(|| format!("overlay {}", self.overlay.origin))?;
         Ok(settings)
+    }
+
+    fn add(&mut self, context: &Value) -> Result<()> {
+        self.modules(context)?;
+        self.autoload(context)?;
+        self.files(context)
     }
 
     fn holds(&self, when: Option<&String>, context: &Value) -> Result<bool> {
@@ -214,11 +217,12 @@ impl Work<'_> {
 
     fn findings(&mut self, context: &Value) -> Result<()> {
         for rule in &self.overlay.description.finding {
-            if !template::holds(self.environment, &rule.when, context)? {
+            let origin = || format!("overlay {}", self.overlay.origin);
+            if !template::holds(self.environment, &rule.when, context).at(origin)? {
                 continue;
             }
             let place = format!("message of finding `{}`", rule.id);
-            let message = template::render(self.environment, &place, &rule.message, context)?;
+            let message = template::render(self.environment, &place, &rule.message, context).at(origin)?;
             if rule.severity == Severity::Error {
                 let error = Error::usage(message);
                 let error = match &rule.remedy {
@@ -349,10 +353,9 @@ fn add_login(recipe: &Recipe, environment: &Environment<'_>, resolved: &mut Reso
     if let Some(hash) = &recipe.root_password_hash {
         login::check_password_hash(hash).map_err(|error| locate(error, "root_password_hash"))?;
     }
-    for (index, key) in recipe.ssh_keys.iter().enumerate() {
-        let key = login::check_ssh_key(key).map_err(|error| locate(error, &format!("ssh_keys[{index}]")))?;
-        if !resolved.ssh_keys.contains(&key) {
-            resolved.ssh_keys.push(key);
+    for key in &recipe.ssh_keys {
+        if !resolved.ssh_keys.contains(key) {
+            resolved.ssh_keys.push(key.clone());
         }
     }
     if let Some(hostname) = &recipe.hostname {
@@ -378,7 +381,7 @@ fn add_extra_files(
         overlays => resolved.overlays.clone(),
         ipoib => context! { interfaces => serialized(&resolved.interfaces) },
     };
-    for (index, file) in recipe.files.iter().enumerate() {
+    for file in &recipe.files {
         let bytes = match &file.content {
             ExtraContent::Bytes(bytes) => bytes.clone(),
             ExtraContent::Template { name, text } => template::render(environment, name, text, &context)?.into_bytes(),
@@ -389,8 +392,7 @@ fn add_extra_files(
             attributes: file.attributes,
             reason: "recipe".to_owned(),
         };
-        let place = format!("file[{index}]");
-        add_file(&mut resolved.files, wish).map_err(|error| recipe.places.locate(error, &place))?;
+        add_file(&mut resolved.files, wish)?;
     }
     Ok(())
 }

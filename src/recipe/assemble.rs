@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::error::{Error, Result};
-use crate::overlay::{Overlay, is_folder};
+use crate::error::{At, Error, Result};
+use crate::overlay::{Overlay, check_ssh_key, is_folder};
 
 use super::check::check_table;
 use super::document::{Document, kind_of};
@@ -152,14 +152,149 @@ fn rooted(reference: &str, base: &Path) -> String {
 fn ssh_keys(text: &str, base: &Path) -> Result<Vec<String>> {
     let is_key = text.contains(char::is_whitespace) || text.starts_with("ssh-") || text.starts_with("ecdsa-");
     if is_key {
-        return Ok(vec![text.trim().to_owned()]);
+        return Ok(vec![check_ssh_key(text)?]);
     }
     let path = base.join(text);
     let text = std::fs::read_to_string(&path).map_err(|error| Error::io("read the SSH key", &path, error))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys = lines.map(str::to_owned).collect::<Vec<_>>();
+    let keys = lines.map(check_ssh_key).collect::<Result<Vec<_>>>().at(|| path.display().to_string())?;
     if keys.is_empty() {
         return Err(Error::usage("there is no SSH key in it").at(path.display().to_string()));
     }
     Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::recipe::ExtraContent;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f admin@example";
+
+    fn assembled(text: &str, wishes: CommandLineWishes) -> (tempfile::TempDir, Result<Recipe>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.toml");
+        std::fs::write(&path, text).unwrap();
+        std::fs::write(folder.path().join("banner"), "hello\n").unwrap();
+        std::fs::write(folder.path().join("key.pub"), format!("# mine\n{KEY}\n")).unwrap();
+        let recipe = Recipe::assemble(&CommandLineWishes { recipe: Some(path), ..wishes });
+        (folder, recipe)
+    }
+
+    #[test]
+    fn relative_paths_count_from_the_recipes_folder() {
+        let text =
+            "modules = ['a', '/abs/b']\nssh_keys = ['key.pub']\n[[file]]\npath = '/etc/banner'\nsource = 'banner'\n";
+        let (folder, recipe) = assembled(text, CommandLineWishes { modules: vec!["c".into()], ..Default::default() });
+        let recipe = recipe.unwrap();
+        assert_eq!(recipe.modules, [folder.path().join("a"), "/abs/b".into(), "c".into()]);
+        assert_eq!(recipe.ssh_keys, [KEY]);
+        assert_eq!(recipe.files[0].content, ExtraContent::Bytes(b"hello\n".to_vec()));
+    }
+
+    #[test]
+    fn a_bad_ssh_key_is_named_with_the_place_it_came_from() {
+        let text = format!("ssh_keys = ['{KEY}', 'ssh-rsa AAAA x']");
+        let error = assembled(&text, CommandLineWishes::default()).1.unwrap_err();
+        let column = format!("r.toml, line 1, column {}", "ssh_keys = ['', ".len() + KEY.len() + 1);
+        assert!(error.places()[0].ends_with(&column), "{error}");
+        let wishes = CommandLineWishes { ssh_keys: vec!["ssh-rsa AAAA x".into()], ..Default::default() };
+        let error = assembled(&format!("ssh_keys = ['{KEY}']"), wishes).1.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--ssh-key: the SSH key `ssh-rsa AAAA x…` does not hold the base64 of a ssh-rsa key: is it cut off?"
+        );
+        let (folder, _) = assembled("", CommandLineWishes::default());
+        let path = folder.path().join("id");
+        std::fs::write(&path, "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n").unwrap();
+        let wishes = CommandLineWishes { ssh_keys: vec![path.display().to_string()], ..Default::default() };
+        let error = Recipe::assemble(&wishes).unwrap_err();
+        assert_eq!(error.message(), "this is a private SSH key, which does not belong into an image");
+        assert_eq!(error.places(), [path.display().to_string(), "--ssh-key".to_owned()]);
+    }
+
+    #[test]
+    fn an_overlay_folder_counts_from_the_recipes_folder_too() {
+        let (folder, recipe) = assembled("overlays = ['./mine', 'ipoib']", CommandLineWishes::default());
+        assert_eq!(recipe.unwrap().overlays, [folder.path().join("./mine").display().to_string(), "ipoib".to_owned()]);
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let wishes = CommandLineWishes {
+            overlays: vec!["ipoib".into(), "connectx4".into()],
+            settings: vec!["ipoib.address=10.10.0.5/24".into(), "hostname=by-set".into()],
+            hostname: Some("by-option".into()),
+            ..Default::default()
+        };
+        let text = "hostname = 'file'\noverlays = ['ipoib']\n[ipoib]\naddress = '10.1.1.1/24'\nmtu = 2044";
+        let recipe = assembled(text, wishes).1.unwrap();
+        assert_eq!(recipe.hostname.as_deref(), Some("by-option"));
+        assert_eq!(recipe.overlays, ["ipoib", "connectx4"]);
+        assert_eq!(recipe.settings["ipoib"]["address"].as_str(), Some("10.10.0.5/24"));
+        assert_eq!(recipe.settings["ipoib"]["mtu"].as_integer(), Some(2044));
+        let wishes = CommandLineWishes { settings: vec!["hostname=by-set".into()], ..Default::default() };
+        assert_eq!(assembled(text, wishes).1.unwrap().hostname.as_deref(), Some("by-set"));
+    }
+
+    #[test]
+    fn packages_are_plainly_not_supported_yet() {
+        let error = assembled("packages = ['/x/rdma.ipk']", CommandLineWishes::default()).1.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            error.message(),
+            "`packages` lists 1 package file(s), /x/rdma.ipk first, but packages cannot be put into an image yet"
+        );
+        assert!(error.places()[0].ends_with("r.toml, line 1, column 1"));
+    }
+
+    #[test]
+    fn files_of_ones_own_are_checked() {
+        for (file, message) in [
+            ("path = '/etc/x'", "the file /etc/x has no content"),
+            ("path = '/etc/x'\ncontent = 'a'\nsource = 'banner'", "the file /etc/x has more than one content"),
+            ("path = '/tmp/x'\ncontent = 'a'", "the path `/tmp/x` is below /tmp, which does not come from the image"),
+            ("path = '/etc/x'\ncontent = 'a'\nmode = '0999'", "the mode `0999` is not octal permissions"),
+            ("path = '/etc/x'\ncontent = 'a'\nmode = 755", "`file[0].mode` is an integer, where a string belongs"),
+            ("path = '/etc/x'\ncontent = 'a'\nowner = 'bob'", "the owner `bob` is not `root` or numbers"),
+            ("content = 'a'", "the key `file[0].path` is missing"),
+            ("path = '/etc/x'\nsorce = 'banner'", "unknown key `file[0].sorce`"),
+        ] {
+            let error = assembled(&format!("[[file]]\n{file}"), CommandLineWishes::default()).1.unwrap_err();
+            assert_eq!(error.message(), message);
+            assert!(error.places().iter().any(|place| place.contains("r.toml, line ")), "{error}");
+        }
+        let error = assembled("[[file]]\npath = '/a'\nsource = 'no'", CommandLineWishes::default()).1.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+    }
+
+    #[test]
+    fn file_options_of_the_command_line_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = folder.path().join("a,b=c");
+        std::fs::write(&local, "x").unwrap();
+        let text = format!("/etc/x={},mode=0600,owner=1:2", local.display());
+        let file = ExtraFile::from_argument(&text).unwrap();
+        assert_eq!((file.attributes.mode, file.attributes.uid, file.attributes.gid), (0o600, 1, 2));
+        assert_eq!(file.content, ExtraContent::Bytes(b"x".to_vec()));
+        for (text, message) in [
+            ("/etc/x", "--file /etc/x: there is no `=` in it"),
+            ("/etc/x=", "--file /etc/x=: the local file is missing"),
+            ("x=y", "--file x=y: the path `x` in the image is not absolute"),
+        ] {
+            assert_eq!(ExtraFile::from_argument(text).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_recipe_that_is_not_there_or_not_text_is_named() {
+        let wishes = CommandLineWishes { recipe: Some("/nonexistent/r.toml".into()), ..Default::default() };
+        assert_eq!(Recipe::assemble(&wishes).unwrap_err().kind(), ErrorKind::Io);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.toml");
+        std::fs::write(&path, b"a = '\xff'").unwrap();
+        let error = Recipe::assemble(&CommandLineWishes { recipe: Some(path), ..Default::default() }).unwrap_err();
+        assert_eq!(error.message(), "not UTF-8 from byte 5");
+    }
 }

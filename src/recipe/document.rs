@@ -95,6 +95,9 @@ impl Document {
         let mut seen = String::new();
         for part in parents {
             push_key(&mut seen, part);
+            if !table.contains_key(*part) {
+                self.places.note(&seen, &place);
+            }
             let entry = table.entry((*part).to_owned()).or_insert_with(|| Value::Table(Table::new()));
             let kind = kind_of(entry);
             table = entry.as_table_mut().ok_or_else(|| {

@@ -49,7 +49,7 @@ pub(crate) struct Recipe {
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash for root.
     pub(crate) root_password_hash: Option<String>,
-    /// Public keys, one line each; key files are read already.
+    /// Public keys, one line each; key files are read and keys are checked already.
     pub(crate) ssh_keys: Vec<String>,
     /// Files of one's own, read already; templates are not rendered yet.
     pub(crate) files: Vec<ExtraFile>,

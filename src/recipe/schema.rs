@@ -108,3 +108,66 @@ fn collapse(object: &mut serde_json::Map<String, Json>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{Document, check_table};
+
+    const EXAMPLE: &str = r#"
+overlays = ["connectx3", "ipoib"]
+modules  = ["build_dir/target-x86_64_musl/linux-x86_64/linux-6.6.106", "extra/ib_srp.ko.xz"]
+packages = ["rdma_6.11.0-r1_x86_64.ipk"]
+hostname = "fabric-gw"
+[connectx3]
+port_type = ["ib", "eth"]
+[ipoib]
+address = "10.10.0.5/24"
+mode = "connected"
+[[ipoib.interface]]
+device = "ib1"
+address = ["10.11.0.5/24", "fd00::5/64"]
+pkeys = [0x8001]
+zone = "ib"
+[[file]]
+path = "/etc/banner"
+content = "hello"
+[my-overlay]
+anything = 1
+"#;
+
+    #[test]
+    fn the_example_fits_the_schema_and_a_typo_in_it_does_not() {
+        let schema = schema().unwrap();
+        let check = |text: &str| {
+            let document = Document::parse(text, "r.toml").unwrap();
+            check_table(&schema, &document.table, "", &document.places)
+        };
+        check(EXAMPLE).unwrap();
+        for (from, to) in [
+            ("address =", "adress ="),
+            ("pkeys =", "pkey ="),
+            ("\"ib\", \"eth\"", "\"ib\", \"et\""),
+            ("content", "contents"),
+        ] {
+            assert!(check(&EXAMPLE.replacen(from, to, 1)).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn the_schema_names_every_key_and_every_overlay_and_stands_alone() {
+        let schema = schema().unwrap();
+        let keys = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>();
+        let mut expected =
+            vec!["file", "hostname", "modules", "overlays", "packages", "root_password_hash", "ssh_keys"];
+        expected.extend(Overlay::builtin_names());
+        expected.sort_unstable();
+        let mut keys = keys;
+        keys.sort_unstable();
+        assert_eq!(keys, expected);
+        let text = schema.to_string();
+        assert!(!text.contains("$ref") && !text.contains("\"null\""), "{text}");
+        assert_eq!(schema["properties"]["ipoib"]["properties"]["mode"]["oneOf"][0]["const"], "datagram");
+        assert_eq!(schema["properties"]["ipoib"]["additionalProperties"], false);
+    }
+}

@@ -30,10 +30,10 @@ fn resolved(text: &str) -> Result<Resolved> {
 fn refusal(text: &str) -> (String, String) {
     let error = resolved(text).unwrap_err();
     let shown = error.to_string();
-    let shown = match shown.find("/r.toml") {
-        Some(end) => {
-            let start = shown[..end].rfind(": /").map_or(0, |start| start + 2);
-            format!("{}{}", &shown[..start], &shown[end + 1..])
+    let shown = match shown.split_once("/r.toml") {
+        Some((before, after)) => {
+            let outer = before.rsplit_once(": /").map_or(String::new(), |(outer, _)| format!("{outer}: "));
+            format!("{outer}r.toml{after}")
         }
         None => shown,
     };
