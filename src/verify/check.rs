@@ -69,6 +69,16 @@ pub(crate) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What is wrong; empty unless the check failed.
+    pub(crate) fn problems(&self) -> &[String] {
+        match self {
+            Self::Fail { problems } => problems,
+            Self::Pass { .. } | Self::Skip { .. } => &[],
+        }
+    }
+}
+
 /// One entry of the check table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Check {
