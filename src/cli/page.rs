@@ -111,14 +111,18 @@ impl Page {
         self.line(&format!("  {}", Tone::Accent.paint(text)));
     }
 
-    /// `lead` (whose visible width is `indent`), then `text` wrapped and hung at column `indent`.
+    /// `lead` (whose visible width is `indent`), then `text` wrapped and hung at column `indent`. Lines of `text` that
+    /// begin with blanks keep them.
     pub(super) fn hanging(&mut self, lead: &str, indent: usize, text: &str) {
-        let mut lines = wrap(text, WIDTH.saturating_sub(indent)).into_iter();
-        let first = lines.next().unwrap_or_default();
-        let line = format!("{lead}{first}");
-        self.line(line.trim_end());
-        for line in lines {
-            self.line(&format!("{}{line}", " ".repeat(indent)));
+        let mut lead = lead.to_owned();
+        for source in text.split('\n') {
+            let own = indent + source.chars().take_while(|c| *c == ' ').count();
+            lead.push_str(&" ".repeat(own - indent));
+            for line in wrap(source, WIDTH.saturating_sub(own)) {
+                self.line(format!("{lead}{line}").trim_end());
+                lead = " ".repeat(own);
+            }
+            lead = " ".repeat(indent);
         }
     }
 }
@@ -225,6 +229,13 @@ mod tests {
         page.labelled("  help:", Tone::Accent, &"do this ".repeat(30));
         assert!(page.plain().lines().all(|line| line.chars().count() <= 80), "{}", page.plain());
         assert!(page.plain().lines().count() > 6);
+    }
+
+    #[test]
+    fn lines_of_a_message_stay_lines() {
+        let mut page = Page::new();
+        page.labelled("error:", Tone::Bad, "2 checks failed:\n  container: stale\n  vermagic: mixed");
+        assert_eq!(page.plain(), "error: 2 checks failed:\n         container: stale\n         vermagic: mixed\n");
     }
 
     #[test]

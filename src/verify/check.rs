@@ -70,7 +70,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// What is wrong, one sentence per place; empty where nothing is.
+    /// What is wrong; empty unless the check failed.
     pub(crate) fn problems(&self) -> &[String] {
         match self {
             Self::Fail { problems } => problems,
