@@ -1,7 +1,7 @@
 //! Images, foreign programs and a whole-tree comparison.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -87,18 +87,30 @@ pub(in crate::filesystem) fn mke2fs(arguments: &[&str]) -> Vec<u8> {
 pub(in crate::filesystem) fn debugfs(bytes: &[u8], commands: &[&str]) -> Vec<u8> {
     let scratch = Scratch::new();
     let image = scratch.path("image");
-    std::fs::write(&image, bytes).unwrap();
+    write_sparse(&image, bytes);
     for command in commands {
         printed("debugfs", &["-w", "-R", command, image.to_str().unwrap()]);
     }
     std::fs::read(image).unwrap()
 }
 
+/// Writes `bytes` with holes for zeroes: the images are mostly empty.
+fn write_sparse(path: &Path, bytes: &[u8]) {
+    let mut file = std::fs::File::create(path).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+    for (index, chunk) in bytes.chunks(1 << 16).enumerate() {
+        if chunk.iter().any(|byte| *byte != 0) {
+            file.seek(SeekFrom::Start((index as u64) << 16)).unwrap();
+            file.write_all(chunk).unwrap();
+        }
+    }
+}
+
 /// Exit code and text of `e2fsck -fn`.
 pub(in crate::filesystem) fn e2fsck(bytes: &[u8]) -> (i32, String) {
     let scratch = Scratch::new();
     let path = scratch.path("partition");
-    std::fs::write(&path, bytes).unwrap();
+    write_sparse(&path, bytes);
     let output = run("e2fsck", &["-fn", path.to_str().unwrap()]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap(), text)
