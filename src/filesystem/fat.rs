@@ -220,6 +220,7 @@ impl Fat {
 
     fn put(&self, path: &str, content: &[u8]) -> Result<()> {
         let (above, name) = parent_and_name(path)?;
+        check_name(name)?;
         let found = self.find(&[&above[..], &[name]].concat())?;
         let given_back = match found {
             Some(found) if found.file_type == FileType::Directory => {
@@ -235,6 +236,15 @@ impl Fat {
         file.write_all(content).map_err(failed("write a file"))?;
         file.flush().map_err(failed("write a file"))
     }
+}
+
+/// Refuses a name that no FAT directory can hold.
+fn check_name(name: &str) -> Result<()> {
+    let bad = |c: char| c.is_control() || "\"*:<>?\\|".contains(c);
+    if name.contains(bad) || name.ends_with(['.', ' ']) || name.starts_with(' ') {
+        return Err(Error::usage(format!("{name:?} cannot be a name on FAT")));
+    }
+    Ok(())
 }
 
 /// The dot entries of a directory with the long names that `fatfs` 0.3 gives them: four entries of 32 bytes.
@@ -326,6 +336,7 @@ impl Filesystem for Fat {
     fn make_directory(&mut self, path: &str, _attributes: Attributes) -> Result<()> {
         self.edited = true;
         let (above, name) = parent_and_name(path)?;
+        check_name(name).at(|| path.to_owned())?;
         fenced(|| {
             if self.find(&[&above[..], &[name]].concat())?.is_some() {
                 return Err(Error::usage("something has that name already"));
@@ -372,5 +383,22 @@ impl Filesystem for Fat {
         fenced(|| fatfs.unmount().map_err(failed("write the tables back")))?;
         let volume = Rc::try_unwrap(volume).map_err(|_| Error::corrupt("FAT: the volume is still in use"))?;
         Ok(volume.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_utc_and_clamped_to_what_fat_can_hold() {
+        let told = |epoch| {
+            let DateTime { date, time } = date_time(epoch);
+            (date.year, date.month, date.day, time.hour, time.min, time.sec)
+        };
+        assert_eq!(told(1_709_210_096), (2024, 2, 29, 12, 34, 56));
+        assert_eq!(told(951_868_799), (2000, 2, 29, 23, 59, 59));
+        assert_eq!(told(0), (1980, 1, 1, 0, 0, 0));
+        assert_eq!(told(u64::MAX), (2107, 12, 31, 23, 59, 59));
     }
 }

@@ -119,7 +119,7 @@ impl Ext4 {
     ) -> Result<T> {
         if matches!(self.holder, Holder::None | Holder::Editor(_)) {
             self.release()?;
-            match View::open(Rc::clone(&self.volume)) {
+            match fenced(|| Ok(View::open(Rc::clone(&self.volume))))? {
                 Ok(view) => self.holder = Holder::View(view),
                 Err(ReadError::Other(error)) => return Err(error),
                 Err(ReadError::Timestamp) => self.fall_back()?,

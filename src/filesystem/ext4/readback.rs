@@ -69,6 +69,10 @@ impl Expectations {
     }
 }
 
+fn shown(attributes: Attributes) -> String {
+    format!("mode {:04o} and owner {}:{}", attributes.mode, attributes.uid, attributes.gid)
+}
+
 /// One spelling per path.
 fn key(path: &str) -> String {
     join(&path.split('/').filter(|name| !name.is_empty()).collect::<Vec<_>>())
@@ -90,7 +94,7 @@ fn check_one(path: &str, expected: Option<&Expected>, filesystem: &mut dyn Files
     if let Some(attributes) = expected.attributes
         && attributes != found.attributes
     {
-        return differs(&format!("its attributes are {:?}, not {attributes:?}", found.attributes));
+        return differs(&format!("it has {}, not {}", shown(found.attributes), shown(attributes)));
     }
     if expected.target.is_some() && expected.target != found.link_target {
         return differs(&format!("it points to {:?}, not {:?}", found.link_target, expected.target));
@@ -104,4 +108,47 @@ fn check_one(path: &str, expected: Option<&Expected>, filesystem: &mut dyn Files
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::open;
+    use crate::filesystem::tests::support::{EPOCH, mke2fs, volume};
+
+    /// Sets what is expected.
+    type Expect<'a> = &'a dyn Fn(&mut Expectations);
+
+    #[test]
+    fn every_difference_is_told() {
+        let mut filesystem = open(volume(&mke2fs(&["-t", "ext4", "8M"])), EPOCH).unwrap();
+        let mode = Attributes::root;
+        filesystem.write("/f", b"content", mode(0o644)).unwrap();
+        filesystem.symlink("/l", "f").unwrap();
+        let mut told = |expect: Expect<'_>| {
+            let mut expectations = Expectations::default();
+            expect(&mut expectations);
+            expectations.check(&mut *filesystem).map_or_else(|error| error.to_string(), |()| "nothing".to_owned())
+        };
+        let same = |e: &mut Expectations| {
+            e.file("//f", b"content", mode(0o644));
+            e.symlink("/l", "f");
+            e.removed("/none");
+        };
+        assert_eq!(told(&same), "nothing");
+        let cases: [(&str, Expect<'_>); 7] = [
+            ("/f does not read back: its content differs", &|e| e.file("/f", b"CONTENT", mode(0o644))),
+            ("/f does not read back: it has 7 bytes, not 6", &|e| e.file("/f", b"conten", mode(0o644))),
+            ("/f does not read back: it has mode 0644 and owner 0:0, not mode 0600 and owner 0:0", &|e| {
+                e.attributes("/f", mode(0o600));
+            }),
+            ("/f does not read back: it is Regular, not Directory", &|e| e.directory("/f", mode(0o644))),
+            ("/l does not read back: it points to Some(\"f\"), not Some(\"g\")", &|e| e.symlink("/l", "g")),
+            ("/f does not read back: it was removed and is still there", &|e| e.removed("/f")),
+            ("/g does not read back: it is not there", &|e| e.symlink("/g", "f")),
+        ];
+        for (message, expect) in cases {
+            assert_eq!(told(expect), message);
+        }
+    }
 }

@@ -141,6 +141,9 @@ fn timestamps_behind_2038_are_read_around() {
     let mut now = tree_of(&after);
     assert!(now.remove("/etc/config/new").is_some() && now.remove("/etc/link").is_some());
     assert!(now == listed);
+    let mut filesystem = open(volume(&sound), (1 << 31) + 5).unwrap();
+    filesystem.write("/etc/late", b"late", Attributes::root(0o600)).unwrap();
+    assert_sound(&bytes_of(&filesystem.finish().unwrap()), "edited in 2038");
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Edits of OpenWrt's ext4 partitions.
 
-use super::support::Scratch;
-use super::support::{EPOCH, assert_sound, bytes_of, e2fsck, noise, partition, printed, run, tree_of, volume};
-use crate::filesystem::{Attributes, FileType, Kind, detect, open, problems};
+use super::support::{EPOCH, assert_sound, bytes_of, noise, partition, tree_of, volume};
+use crate::filesystem::{Attributes, Kind, detect, open, problems};
 
 /// Every ext4 partition in the fixtures.
 const PARTITIONS: &[(&str, usize)] = &[

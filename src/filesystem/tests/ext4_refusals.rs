@@ -6,7 +6,7 @@ use super::support::{
     EPOCH, Random, Scratch, assert_sound, bytes_of, debugfs, mke2fs, noise, partition, printed, run, volume,
 };
 use crate::error::{Error, ErrorKind};
-use crate::filesystem::{Attributes, Filesystem, Kind, detect, open, problems};
+use crate::filesystem::{Attributes, Kind, detect, open, problems};
 
 fn refusal(bytes: &[u8]) -> Error {
     match open(volume(bytes), EPOCH) {

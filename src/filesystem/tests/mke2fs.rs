@@ -1,13 +1,13 @@
 //! Roots made by mke2fs: other features, block sizes and group counts than OpenWrt's.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::support::{
-    EPOCH, Leaf, Random, Scratch, assert_sound, bytes_of, e2fsck, noise, printed, run, tree, tree_of, volume,
-};
-use crate::error::ErrorKind;
+use sha2::{Digest, Sha256};
+
+use super::support::{EPOCH, Leaf, Random, Scratch, assert_sound, bytes_of, noise, printed, tree, tree_of, volume};
 use crate::filesystem::{Attributes, FileType, Filesystem, open, problems};
 
 /// Options after `mke2fs -q -F`, and the size.
@@ -78,58 +78,99 @@ fn every_kind_of_root_takes_edits_and_e2fsck_finds_nothing() {
     }
 }
 
-/// What a random sequence should have left.
-fn apply_random(filesystem: &mut dyn Filesystem, random: &mut Random, steps: usize) {
-    let mut directories = vec![String::new()];
-    let mut files: Vec<String> = Vec::new();
-    for step in 0..steps {
-        let directory = directories[random.below(directories.len())].clone();
-        let fresh = format!("{directory}/{}-{step}", "n".repeat(random.below(60)));
+/// A filesystem and what should be in it.
+struct Modelled {
+    filesystem: Box<dyn Filesystem>,
+    expected: BTreeMap<String, Leaf>,
+}
+
+impl Modelled {
+    fn expect(&mut self, path: &str, file_type: FileType, attributes: Attributes, held: (Option<&str>, Option<&[u8]>)) {
+        let link_target = held.0.map(str::to_owned);
+        let content = held.1.map(|content| Sha256::digest(content).to_vec());
+        self.expected.insert(path.to_owned(), Leaf { file_type, attributes, link_target, content });
+    }
+
+    fn write(&mut self, path: &str, content: &[u8], attributes: Attributes) {
+        self.filesystem.write(path, content, attributes).unwrap();
+        self.expect(path, FileType::Regular, attributes, (None, Some(content)));
+    }
+
+    fn link(&mut self, path: &str, target: &str) {
+        self.filesystem.symlink(path, target).unwrap();
+        self.expect(path, FileType::Symlink, Attributes::root(0o777), (Some(target), None));
+    }
+
+    /// One random edit below `/`, among the names that `step` and the model give.
+    fn edit(&mut self, random: &mut Random, step: usize) {
+        let of = |file_type, expected: &BTreeMap<String, Leaf>| -> Vec<String> {
+            let paths = expected.iter().filter(|(_, leaf)| leaf.file_type == file_type);
+            paths.map(|(path, _)| path.clone()).filter(|path| path.starts_with("/n")).collect()
+        };
+        let files = of(FileType::Regular, &self.expected);
+        let mut directories = of(FileType::Directory, &self.expected);
+        directories.push(String::new());
+        let directory = &directories[random.below(directories.len())];
+        let fresh = format!("{directory}/n{}-{step}", "a".repeat(random.below(60)));
         let attributes = Attributes { mode: random.below(0o10000) as u16, uid: random.below(99_999) as u32, gid: 3 };
-        match random.below(10) {
-            0 => {
-                filesystem.make_directory(&fresh, attributes).unwrap();
-                directories.push(fresh);
+        let file = (!files.is_empty()).then(|| files[random.below(files.len())].clone());
+        match (random.below(12), file) {
+            (0, _) => {
+                self.filesystem.make_directory(&fresh, attributes).unwrap();
+                self.expect(&fresh, FileType::Directory, attributes, (None, None));
             }
-            1 => {
-                filesystem.symlink(&fresh, &"s".repeat(1 + random.below(200))).unwrap();
-                files.push(fresh);
+            (1, _) => self.link(&fresh, &"s".repeat(1 + random.below(200))),
+            (2, Some(file)) => self.link(&file, "instead"),
+            (3 | 4, Some(file)) => {
+                self.filesystem.remove(&file).unwrap();
+                self.expected.remove(&file);
             }
-            2 | 3 if !files.is_empty() => {
-                let file = files.swap_remove(random.below(files.len()));
-                filesystem.remove(&file).unwrap();
+            (5, Some(file)) => self.write(&file, &noise(random.next(), random.below(200_000)), attributes),
+            (6, Some(file)) => {
+                self.filesystem.set_attributes(&file, attributes).unwrap();
+                self.expected.get_mut(&file).unwrap().attributes = attributes;
             }
-            4 if !files.is_empty() => {
-                let file = &files[random.below(files.len())];
-                filesystem.write(file, &noise(random.next(), random.below(200_000)), attributes).unwrap();
+            (7, Some(file)) => {
+                // A read in between ends the mount.
+                assert_eq!(
+                    self.filesystem.read(&file).unwrap().len() as u64,
+                    self.filesystem.metadata(&file).unwrap().unwrap().size
+                );
             }
-            5 if !files.is_empty() => {
-                let file = &files[random.below(files.len())];
-                if filesystem.metadata(file).unwrap().unwrap().file_type == FileType::Regular {
-                    filesystem.set_attributes(file, attributes).unwrap();
+            (8, _) if directory.len() > 1 => {
+                let inside = format!("{directory}/");
+                let empty = !self.expected.keys().any(|path| path.starts_with(&inside));
+                assert_eq!(self.filesystem.remove(directory).is_ok(), empty, "{directory}");
+                if empty {
+                    self.expected.remove(directory);
                 }
             }
             _ => {
                 let length = if random.below(20) == 0 { random.below(2_000_000) } else { random.below(9000) };
-                filesystem.write(&fresh, &noise(random.next(), length), attributes).unwrap();
-                files.push(fresh);
+                self.write(&fresh, &noise(random.next(), length), attributes);
             }
         }
     }
 }
 
 #[test]
-fn random_sequences_leave_a_sound_filesystem() {
+fn random_sequences_leave_a_sound_filesystem_with_the_expected_tree() {
     for (number, (options, size)) in KINDS.iter().enumerate() {
         let seed = 0x1B_0000 + number as u64;
         let what = format!("seed {seed:#x}, {options:?} {size}");
         println!("{what}");
-        let before = make(options, size);
-        let mut filesystem = open(volume(&before), EPOCH).unwrap();
-        apply_random(&mut *filesystem, &mut Random(seed), 250);
+        let mut filesystem = open(volume(&make(options, size)), EPOCH).unwrap();
         let expected = tree(&mut *filesystem);
-        let after = bytes_of(&filesystem.finish().unwrap());
+        let mut modelled = Modelled { filesystem, expected };
+        let mut random = Random(seed);
+        for step in 0..300 {
+            modelled.edit(&mut random, step);
+        }
+        let after = bytes_of(&modelled.filesystem.finish().unwrap());
         assert_sound(&after, &what);
-        assert!(tree_of(&after) == expected, "{what}: the tree changed at the end");
+        let found = tree_of(&after);
+        for path in found.keys().chain(modelled.expected.keys()) {
+            assert_eq!(found.get(path), modelled.expected.get(path), "{what}: {path}");
+        }
     }
 }

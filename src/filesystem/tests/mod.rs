@@ -5,4 +5,4 @@ mod ext4_edits;
 mod ext4_refusals;
 mod fat_edits;
 mod mke2fs;
-mod support;
+pub(in crate::filesystem) mod support;
