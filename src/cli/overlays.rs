@@ -9,7 +9,8 @@ use super::args::{OverlaysAction, OverlaysArguments};
 use super::page::{Page, number};
 use super::patch::quoted;
 use super::terminal::Terminal;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::overlay::{Overlay, Setting};
 
 /// An overlay as the list shows it.
 #[derive(Serialize)]
@@ -24,15 +25,17 @@ struct Shown {
     name: String,
     summary: String,
     description: String,
-    modules: Vec<String>,
+    requires: Vec<String>,
+    modules: Vec<ShownModule>,
+    files: Vec<String>,
     settings: Vec<Setting>,
 }
 
-/// One setting of an overlay.
+/// A module that an overlay wants.
 #[derive(Serialize)]
-struct Setting {
-    key: String,
-    text: String,
+struct ShownModule {
+    name: String,
+    optional: bool,
 }
 
 /// What was exported.
@@ -66,31 +69,66 @@ fn list(terminal: &Terminal) -> Result<()> {
 }
 
 fn show(name: &str, terminal: &Terminal) -> Result<()> {
-    let overlay = load(name)?;
+    let overlay = shown(&Overlay::load(name)?);
     terminal.report(&overlay, || {
         let mut page = Page::new();
         page.heading(&format!("{}: {}", overlay.name, overlay.summary));
         for paragraph in overlay.description.split("\n\n").filter(|text| !text.trim().is_empty()) {
-            page.paragraph(2, paragraph);
+            page.paragraph(2, &paragraph.replace('\n', " "));
         }
-        page.heading("Modules");
-        match overlay.modules.as_slice() {
-            [] => page.paragraph(2, "none of its own"),
-            modules => page.paragraph(2, &modules.join(", ")),
+        if !overlay.requires.is_empty() {
+            page.fact("stands on", &overlay.requires.join(", "));
+        }
+        let modules = |optional: bool| {
+            let names = overlay.modules.iter().filter(|module| module.optional == optional);
+            names.map(|module| module.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        for (label, names) in [("modules", modules(false)), ("if on offer", modules(true))] {
+            if !names.is_empty() {
+                page.fact(label, &names);
+            }
+        }
+        for path in &overlay.files {
+            page.fact("writes", path);
         }
         if !overlay.settings.is_empty() {
             page.heading("Settings");
-            for setting in &overlay.settings {
-                page.paragraph(2, &format!("--set {}.{}=…", overlay.name, setting.key));
-                page.paragraph(6, &setting.text);
-            }
+            overlay.settings.iter().for_each(|setting| setting_lines(&mut page, &overlay.name, setting));
         }
         page
     })
 }
 
+fn shown(overlay: &Overlay) -> Shown {
+    let module = |(name, optional): (&str, bool)| ShownModule { name: name.to_owned(), optional };
+    Shown {
+        name: overlay.name().to_owned(),
+        summary: overlay.summary().to_owned(),
+        description: overlay.description().to_owned(),
+        requires: overlay.requires().to_vec(),
+        modules: overlay.modules().into_iter().map(module).collect(),
+        files: overlay.targets().into_iter().map(str::to_owned).collect(),
+        settings: overlay.settings(),
+    }
+}
+
+fn setting_lines(page: &mut Page, overlay: &str, setting: &Setting) {
+    let example = setting.example.as_ref().or(setting.default.as_ref()).map(toml::Value::to_string);
+    let example = example.filter(|text| !text.is_empty()).unwrap_or_else(|| "…".to_owned());
+    page.command(&format!("--set {}", quoted(Path::new(&format!("{overlay}.{}={example}", setting.name)))));
+    let mut text = setting.summary.clone();
+    if !setting.choices.is_empty() {
+        text.push_str(&format!(" (one of {})", setting.choices.join(", ")));
+    }
+    if let Some(default) = &setting.default {
+        text.push_str(&format!(" (default {default})"));
+    }
+    page.paragraph(6, &text);
+}
+
 fn export(name: &str, folder: &Path, terminal: &Terminal) -> Result<()> {
-    let exported = Exported { name: name.to_owned(), folder: folder.to_owned(), files: write(name, folder)? };
+    let exported =
+        Exported { name: name.to_owned(), folder: folder.to_owned(), files: Overlay::load(name)?.export(folder)? };
     terminal.report(&exported, || {
         let mut page = Page::new();
         page.line(&format!("Wrote {} into {}.", number(exported.files.len(), "file"), quoted(folder)));
@@ -100,17 +138,11 @@ fn export(name: &str, folder: &Path, terminal: &Terminal) -> Result<()> {
     })
 }
 
-/// To be joined with the built-in overlays.
+/// The built-in overlays.
 fn builtin() -> Result<Vec<Listed>> {
-    Err(Error::unsupported("overlays are not built yet"))
-}
-
-/// To be joined with `overlay::load`.
-fn load(name: &str) -> Result<Shown> {
-    Err(Error::unsupported(format!("overlay {name} is not built yet")))
-}
-
-/// To be joined with `Overlay::export`.
-fn write(name: &str, folder: &Path) -> Result<Vec<PathBuf>> {
-    Err(Error::unsupported(format!("overlay {name} is not built yet")).at(folder.display().to_string()))
+    let overlays = Overlay::builtin_names().into_iter().map(|name| {
+        let overlay = Overlay::load(name)?;
+        Ok(Listed { name: overlay.name().to_owned(), summary: overlay.summary().to_owned() })
+    });
+    overlays.collect()
 }

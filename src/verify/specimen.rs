@@ -227,9 +227,8 @@ fn installed(name: &str, depends: &[&str]) -> InstalledModule {
             },
             internal_name: Some(name.into()),
             this_module_size: Some(1280),
-            imports: Vec::new(),
-            weak_imports: Vec::new(),
-            has_debug: false,
+            has_modinfo: true,
+            ..Module::default()
         }),
     }
 }

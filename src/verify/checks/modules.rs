@@ -77,9 +77,12 @@ pub(super) const MODULES_MODINFO: Check = Check {
 
 fn modules_modinfo(evidence: &Evidence<'_>) -> Outcome {
     with_directory(evidence, |_, directory| {
-        let without = readable(directory).filter(|(_, module)| module.modinfo.depends.is_none());
-        let problems = without.map(|(installed, _)| format!("{} has no depends=", installed.path)).collect();
-        judge(problems, || format!("{} with depends=", number(readable(directory).count(), "module")))
+        let problems = readable(directory).filter_map(|(installed, module)| match &module.modinfo.depends {
+            _ if !module.has_modinfo => Some(format!("{} has no .modinfo section", installed.path)),
+            None => Some(format!("{} has no depends=", installed.path)),
+            Some(_) => None,
+        });
+        judge(problems.collect(), || format!("{} with depends=", number(readable(directory).count(), "module")))
     })
 }
 
@@ -254,6 +257,13 @@ mod tests {
         let mut specimen = Specimen::patched();
         specimen.parsed("ib_cm").modinfo.depends = None;
         assert_eq!(problems(&specimen, "modules-modinfo"), ["/lib/modules/6.6.106/ib_cm.ko has no depends="]);
+    }
+
+    #[test]
+    fn a_module_without_modinfo_stops_the_loader() {
+        let mut specimen = Specimen::patched();
+        specimen.parsed("ib_cm").has_modinfo = false;
+        assert_eq!(problems(&specimen, "modules-modinfo"), ["/lib/modules/6.6.106/ib_cm.ko has no .modinfo section"]);
     }
 
     #[test]
