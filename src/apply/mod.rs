@@ -1,14 +1,111 @@
 //! Carrying out a plan's edits on a filesystem.
 
-use crate::error::Result;
-use crate::filesystem::Filesystem;
-use crate::plan::Plan;
+use crate::error::{At as _, Error, Result};
+use crate::filesystem::{FileType, Filesystem};
+use crate::plan::{Change, Content, Edit, Plan};
 
 /// Carries out the edits of `plan` on `root`, in order. `root` is to be finished by the caller, or dropped on error.
 ///
 /// # Errors
 /// Those of the filesystem, with the path of the edit as place.
 pub(crate) fn apply(plan: &Plan, root: &mut dyn Filesystem) -> Result<()> {
-    let _ = (plan, root);
-    Ok(())
+    plan.edits.iter().try_for_each(|edit| carry_out(edit, root).at(|| edit.path.clone()))
+}
+
+fn carry_out(edit: &Edit, root: &mut dyn Filesystem) -> Result<()> {
+    let path = edit.path.as_str();
+    match (edit.change, &edit.content) {
+        (Change::Remove, _) => root.remove(path),
+        (Change::Attributes, _) => root.set_attributes(path, edit.attributes),
+        (Change::Add | Change::Replace, None) => Err(Error::usage("the plan does not say what is to be there")),
+        (change, Some(content)) => {
+            if change == Change::Replace {
+                make_way(path, content, root)?;
+            }
+            match content {
+                Content::File(bytes) => root.write(path, bytes, edit.attributes),
+                Content::Directory => root.make_directory(path, edit.attributes),
+                Content::Symlink(target) => root.symlink(path, target),
+            }
+        }
+    }
+}
+
+/// Removes what stands at `path` when it is of another type than what is to come, so that a write never goes through
+/// a symlink and never meets a directory.
+fn make_way(path: &str, content: &Content, root: &mut dyn Filesystem) -> Result<()> {
+    let Some(metadata) = root.metadata(path)? else { return Ok(()) };
+    match (metadata.file_type, content) {
+        (FileType::Regular, Content::File(_)) | (FileType::Symlink, Content::Symlink(_)) => Ok(()),
+        (FileType::Regular | FileType::Symlink, _) => root.remove(path),
+        (FileType::Directory | FileType::Special, _) => {
+            Err(Error::usage("a directory or device node stands here and is not replaced"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::Attributes;
+    use crate::openwrt::testing::{MemoryFilesystem, MemoryNode};
+    use crate::plan::SpaceForecast;
+
+    fn plan(edits: Vec<Edit>) -> Plan {
+        let space = SpaceForecast {
+            block_size: 4096,
+            free_blocks_before: 1,
+            free_blocks_after: 1,
+            free_inodes_before: 1,
+            free_inodes_after: 1,
+        };
+        Plan { edits, findings: Vec::new(), space }
+    }
+
+    fn edit(path: &str, change: Change, content: Option<Content>) -> Edit {
+        let attributes = Attributes::root(0o640);
+        Edit { path: path.to_owned(), change, content, attributes, size_before: None, reason: String::new() }
+    }
+
+    fn file(text: &str) -> Option<Content> {
+        Some(Content::File(text.as_bytes().into()))
+    }
+
+    #[test]
+    fn edits_are_carried_out_in_order() {
+        let mut root = MemoryFilesystem::new();
+        root.add_file("/old", "x");
+        root.add_file("/link", "x");
+        root.add_link("/resolv", "/tmp/resolv");
+        let edits = vec![
+            edit("/new", Change::Add, Some(Content::Directory)),
+            edit("/new/file", Change::Add, file("a")),
+            edit("/link", Change::Replace, Some(Content::Symlink("new/file".to_owned()))),
+            edit("/resolv", Change::Replace, file("b")),
+            edit("/new/file", Change::Attributes, file("a")),
+            edit("/old", Change::Remove, None),
+        ];
+        apply(&plan(edits), &mut root).unwrap();
+        let attributes = Attributes::root(0o640);
+        assert_eq!(root.nodes["/new"], MemoryNode::Directory(attributes));
+        assert_eq!(root.nodes["/new/file"], MemoryNode::File(b"a".to_vec(), attributes));
+        assert_eq!(root.nodes["/link"], MemoryNode::Symlink("new/file".to_owned()));
+        assert_eq!(root.nodes["/resolv"], MemoryNode::File(b"b".to_vec(), attributes));
+        assert!(!root.nodes.contains_key("/old"));
+    }
+
+    #[test]
+    fn an_error_names_the_path_of_the_edit() {
+        let mut root = MemoryFilesystem::new();
+        let error = apply(&plan(vec![edit("/a/b", Change::Add, file("x"))]), &mut root).unwrap_err();
+        assert_eq!(error.to_string(), "/a/b: no directory above /a/b");
+    }
+
+    #[test]
+    fn a_directory_is_never_replaced() {
+        let mut root = MemoryFilesystem::new();
+        root.add_directory("/a");
+        let error = apply(&plan(vec![edit("/a", Change::Replace, file("x"))]), &mut root).unwrap_err();
+        assert_eq!(error.to_string(), "/a: a directory or device node stands here and is not replaced");
+    }
 }

@@ -1,20 +1,30 @@
 //! The OpenWrt system inside a root filesystem, as facts: release, module directories, autoload entries, UCI, package
 //! database, boot configuration. Nothing here knows InfiniBand, and nothing here changes anything.
 
+mod authorized_keys;
 mod autoload;
 mod boot;
 mod modules;
+mod modules_conf;
 mod package_database;
 mod release;
 mod shadow;
 mod system;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tree;
 mod uci;
 
-pub(crate) use autoload::{AUTOLOAD_DIRECTORY, AutoloadFile, AutoloadLine, BOOT_DIRECTORY};
+pub(crate) use authorized_keys::{AUTHORIZED_KEYS, merge as merge_authorized_keys};
+pub(crate) use autoload::{
+    AUTOLOAD_DIRECTORY, AutoloadFile, AutoloadLine, BOOT_DIRECTORY, loads_immediately, split_lines,
+};
 pub(crate) use boot::{BootConfiguration, MenuEntry, RootReference};
-pub(crate) use modules::{InstalledModule, ModuleDirectory};
+pub(crate) use modules::{InstalledModule, MODULES_DIRECTORY, ModuleDirectory, sha256_hex};
+pub(crate) use modules_conf::{ModulesConf, ModulesConfEntry};
 pub(crate) use package_database::PackageDatabase;
 pub(crate) use release::Release;
+pub(crate) use shadow::{hash_problem, with_root_password};
 pub(crate) use system::System;
 pub(crate) use tree::{Node, Tree};
+pub(crate) use uci::{Bridge, UciFile, UciOption, UciSection};

@@ -1,9 +1,19 @@
 //! All facts about one root filesystem.
 
-use crate::error::Result;
-use crate::filesystem::{Filesystem, Space};
+use super::modules::MODULES_DIRECTORY;
+use super::modules_conf::ModulesConf;
+use super::package_database::{APK_INSTALLED, OPKG_STATUS};
+use super::tree::MAX_LOADED;
+use super::{AUTOLOAD_DIRECTORY, AutoloadFile, BOOT_DIRECTORY, ModuleDirectory, PackageDatabase, Release, Tree};
+use crate::error::{Error, Result};
+use crate::filesystem::{FileType, Filesystem, Space};
+use crate::kernel::KernelRelease;
 
-use super::{AutoloadFile, ModuleDirectory, PackageDatabase, Release, Tree};
+const RELEASE_FILE: &str = "/etc/openwrt_release";
+const OS_RELEASE: &str = "/usr/lib/os-release";
+const MODULES_CONF: &str = "/etc/modules.conf";
+/// Most bytes of a file under `/etc` that are loaded without being asked for.
+const MAX_CONFIGURATION: u64 = 1 << 20;
 
 /// The system in a root filesystem.
 #[derive(Debug, Clone)]
@@ -32,7 +42,117 @@ impl System {
     /// # Errors
     /// Corrupt filesystem structures; a root that holds no OpenWrt (unsupported).
     pub(crate) fn read(root: &mut dyn Filesystem, wanted: &[String]) -> Result<Self> {
-        let _ = (root, wanted);
-        Err(crate::error::Error::unsupported("reading a system is not built yet"))
+        let mut tree = Tree::walk(root)?;
+        if tree.metadata(RELEASE_FILE).is_none() && tree.metadata(MODULES_DIRECTORY).is_none() {
+            return Err(Error::unsupported(format!(
+                "no OpenWrt in this root filesystem ({} paths): looked for {RELEASE_FILE} and {MODULES_DIRECTORY}",
+                tree.nodes.len()
+            ))
+            .remedy("give an OpenWrt x86_64 combined image (…-combined.img.gz or …-combined-efi.img.gz)"));
+        }
+        for (path, limit) in contents(&tree, wanted) {
+            tree.load(root, &path, limit)?;
+        }
+        let os_release = tree.text(OS_RELEASE).or_else(|| tree.text("/etc/os-release"));
+        Ok(Self {
+            release: Release::parse(tree.text(RELEASE_FILE).as_deref(), os_release.as_deref()),
+            module_directories: ModuleDirectory::read_all(root, &tree)?,
+            autoload: AutoloadFile::read_directory(&tree, AUTOLOAD_DIRECTORY),
+            boot_autoload: AutoloadFile::read_directory(&tree, BOOT_DIRECTORY),
+            modules_conf: tree.text(MODULES_CONF),
+            packages: PackageDatabase::read(&tree),
+            space: root.space()?,
+            tree,
+        })
+    }
+
+    /// The module directory for the kernel `release`.
+    pub(crate) fn module_directory(&self, release: &KernelRelease) -> Option<&ModuleDirectory> {
+        self.module_directories.iter().find(|directory| directory.release == *release)
+    }
+
+    /// `/etc/modules.conf`, read; empty where there is none.
+    pub(crate) fn modules_conf_entries(&self) -> ModulesConf {
+        self.modules_conf.as_deref().map(ModulesConf::parse).unwrap_or_default()
+    }
+
+    /// When the image was built, in seconds since 1970, where os-release says so (`OPENWRT_BUILD_DATE`, 2024 and later).
+    pub(crate) fn build_time(&self) -> Option<u64> {
+        self.release.build_date
+    }
+
+    /// Whether this system is for the machines that this program knows: OpenWrt's target x86/64.
+    ///
+    /// # Errors
+    /// Unsupported, with the target's name. A system that does not say is let through.
+    pub(crate) fn check_target(&self) -> Result<()> {
+        let Release { target, architecture, .. } = &self.release;
+        let other_target = !target.is_empty() && target != "x86/64";
+        let other_architecture = !architecture.is_empty() && architecture != "x86_64";
+        if other_target || other_architecture {
+            return Err(Error::unsupported(format!(
+                "this OpenWrt is built for target {target:?}, architecture {architecture:?}; only x86/64 (x86_64) is handled"
+            ))
+            .remedy("give an image of the target x86/64"));
+        }
+        Ok(())
+    }
+}
+
+/// Which files to load, each with the greatest length in bytes that is loaded.
+fn contents(tree: &Tree, wanted: &[String]) -> Vec<(String, u64)> {
+    let configuration = tree
+        .descendants("/etc")
+        .into_iter()
+        .filter(|(_, node)| matches!(node.metadata.file_type, FileType::Regular | FileType::Symlink))
+        .map(|(path, _)| (path, MAX_CONFIGURATION));
+    let databases = [OS_RELEASE, OPKG_STATUS, APK_INSTALLED].map(|path| (path.to_owned(), MAX_LOADED));
+    let builtin = tree
+        .children(MODULES_DIRECTORY)
+        .into_iter()
+        .map(|(name, _)| (format!("{MODULES_DIRECTORY}/{name}/modules.builtin"), MAX_CONFIGURATION));
+    let wanted = wanted.iter().map(|path| (path.clone(), MAX_LOADED));
+    configuration.chain(databases).chain(builtin).chain(wanted).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::MemoryFilesystem;
+    use super::*;
+
+    #[test]
+    fn a_stock_root_is_read() {
+        let mut root = MemoryFilesystem::openwrt();
+        root.add_file("/usr/bin/tool", "binary");
+        root.add_file("/usr/bin/other", "binary");
+        let system = System::read(&mut root, &["/usr/bin/tool".to_owned(), "/not/there".to_owned()]).unwrap();
+        assert_eq!(system.release.target, "x86/64");
+        assert_eq!(system.build_time(), Some(1_738_624_177));
+        assert_eq!(system.autoload.len(), 2);
+        assert_eq!(system.boot_autoload[0].lines[0].text, "igb");
+        assert_eq!(system.packages, PackageDatabase::None);
+        assert_eq!(system.tree.text("/usr/bin/tool").as_deref(), Some("binary"));
+        assert_eq!(system.tree.content("/usr/bin/other"), None, "nobody asked for it");
+        assert_eq!(system.module_directory(&KernelRelease::new("6.12.117")).unwrap().modules.len(), 1);
+        system.check_target().unwrap();
+    }
+
+    #[test]
+    fn a_root_without_openwrt_is_named_as_such() {
+        let mut root = MemoryFilesystem::new();
+        root.add_file("/etc/debian_version", "13\n");
+        let error = System::read(&mut root, &[]).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "no OpenWrt in this root filesystem (3 paths): looked for /etc/openwrt_release and /lib/modules"
+        );
+    }
+
+    #[test]
+    fn another_target_is_refused_by_name() {
+        let mut root = MemoryFilesystem::openwrt();
+        root.add_file("/etc/openwrt_release", "DISTRIB_TARGET='mediatek/filogic'\nDISTRIB_ARCH='aarch64_cortex-a53'\n");
+        let error = System::read(&mut root, &[]).unwrap().check_target().unwrap_err();
+        assert!(error.message().contains("\"mediatek/filogic\", architecture \"aarch64_cortex-a53\""), "{error}");
     }
 }

@@ -3,9 +3,14 @@
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::kernel::KernelRelease;
 use crate::openwrt::System;
 
-use super::{Edit, Finding, Wishes};
+use super::autoload::autoload;
+use super::draft::Draft;
+use super::loading::Dependencies;
+use super::space::forecast;
+use super::{Edit, Finding, Wishes, files, remarks};
 
 /// Room before and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,12 +38,23 @@ pub(crate) struct Plan {
     pub(crate) space: SpaceForecast,
 }
 
-/// Compares `system` with `wishes`.
+/// Compares `system` with `wishes`; `release` is what the image's kernel says of itself, and so names the module
+/// directory that is extended.
 ///
 /// # Errors
-/// Not enough room (with the numbers), a wish that contradicts what is there (a directory where a file is wished), or
-/// a system without exactly one module directory.
-pub(crate) fn plan(system: &System, wishes: &Wishes) -> Result<Plan> {
-    let _ = (system, wishes);
-    Err(crate::error::Error::unsupported("planning is not built yet"))
+/// Not enough room (with the numbers), a wish that contradicts what is there (a directory where a file is wished) or
+/// another wish, or one that cannot be written in the syntax of its file.
+pub(crate) fn plan(system: &System, release: &KernelRelease, wishes: &Wishes) -> Result<Plan> {
+    let mut findings = wishes.findings.clone();
+    findings.extend(remarks::system(system, release));
+    let dependencies = Dependencies::collect(system, release, &wishes.modules);
+    let mut draft = Draft::new(system);
+    files::modules(&mut draft, system, release, &wishes.modules, &mut findings)?;
+    files::files(&mut draft, &wishes.files, &mut findings)?;
+    files::login(&mut draft, wishes)?;
+    autoload(&mut draft, &dependencies, &wishes.autoload, &mut findings)?;
+    findings.extend(remarks::loading(draft.tree(), system, release, wishes, &dependencies));
+    let edits = draft.into_edits();
+    let space = forecast(&system.space, &edits)?;
+    Ok(Plan { edits, findings, space })
 }

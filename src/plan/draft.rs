@@ -1,0 +1,271 @@
+//! The image as it will be: the tree with the wishes laid over it, from which the edits follow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Change, Content, Edit};
+use crate::error::{Error, Result};
+use crate::filesystem::{Attributes, FileType, Metadata};
+use crate::openwrt::{Node, System, Tree, sha256_hex};
+
+/// When an edit is carried out: directories come first of all, autoload entries last, so that whoever reads a half
+/// written root never finds an entry for a module that is not there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Module,
+    File,
+    Autoload,
+}
+
+#[derive(Debug, Clone)]
+struct Wanted {
+    content: Content,
+    attributes: Attributes,
+    reasons: Vec<String>,
+    stage: Stage,
+    /// A parent directory nobody asked for: permissions of an existing one are left alone.
+    implied: bool,
+}
+
+/// Collects what is wanted and checks it against what is there.
+pub(super) struct Draft<'a> {
+    system: &'a System,
+    /// The tree as it will be.
+    tree: Tree,
+    wanted: BTreeMap<String, Wanted>,
+    /// Paths in the order in which they were first wanted.
+    order: Vec<String>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(system: &'a System) -> Self {
+        Self { system, tree: system.tree.clone(), wanted: BTreeMap::new(), order: Vec::new() }
+    }
+
+    /// The tree as it will be with everything wanted so far.
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Wants `content` at `path`; symlinks among its parents are followed, missing parents made. Returns the path
+    /// where it will really stand.
+    ///
+    /// # Errors
+    /// Usage: something there that cannot be replaced, a parent that is no directory, or a contradicting wish.
+    pub(super) fn put(
+        &mut self,
+        path: &str,
+        content: Content,
+        attributes: Attributes,
+        reason: &str,
+        stage: Stage,
+    ) -> Result<String> {
+        let place = self.locate(path, &content)?;
+        self.check_clash(&place, &content, reason)?;
+        if let Some(known) = self.wanted.get(&place).filter(|known| !known.implied) {
+            let same =
+                known.content == content && (known.attributes == attributes || matches!(content, Content::Symlink(_)));
+            if !same {
+                let others = known.reasons.join(", ");
+                return Err(Error::usage(format!(
+                    "{place} is wished twice, and not the same: by {others} and by {reason}"
+                ))
+                .remedy("leave one of the two out"));
+            }
+        }
+        self.make_parents(&place, reason)?;
+        self.insert(&place, Wanted { content, attributes, reasons: vec![reason.to_owned()], stage, implied: false });
+        Ok(place)
+    }
+
+    /// Wants the directory `path` with `attributes`, unless a wish already says how it is to be.
+    ///
+    /// # Errors
+    /// As [`Draft::put`].
+    pub(super) fn put_directory(&mut self, path: &str, attributes: Attributes, reason: &str) -> Result<()> {
+        let place = self.locate(path, &Content::Directory)?;
+        let settled =
+            self.wanted.get(&place).is_some_and(|known| !known.implied && known.content == Content::Directory);
+        if !settled {
+            self.put(path, Content::Directory, attributes, reason, Stage::File)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the content of the file that stands, or will stand, at `place` (a path without symlinks), keeping its
+    /// permissions; a new file gets `attributes`.
+    ///
+    /// # Errors
+    /// As [`Draft::put`].
+    pub(super) fn update(
+        &mut self,
+        place: &str,
+        content: Vec<u8>,
+        attributes: Attributes,
+        reason: &str,
+        stage: Stage,
+    ) -> Result<()> {
+        let content = Content::File(content.into());
+        self.check_clash(place, &content, reason)?;
+        self.make_parents(place, reason)?;
+        let there = self.tree.node(place).filter(|node| node.metadata.file_type == FileType::Regular);
+        let attributes = there.map_or(attributes, |node| node.metadata.attributes);
+        let mut reasons = self.wanted.get(place).map(|known| known.reasons.clone()).unwrap_or_default();
+        if !reasons.iter().any(|known| known == reason) {
+            reasons.push(reason.to_owned());
+        }
+        self.insert(place, Wanted { content, attributes, reasons, stage, implied: false });
+        Ok(())
+    }
+
+    /// Sets the permissions of the file wanted at `place`.
+    pub(super) fn restrict(&mut self, place: &str, attributes: Attributes) {
+        if let Some(wanted) = self.wanted.get_mut(place) {
+            wanted.attributes = attributes;
+        }
+        if let Some(node) = self.tree.nodes.get_mut(place) {
+            node.metadata.attributes = attributes;
+        }
+    }
+
+    /// Where `path` really is; a wished directory that is a symlink to a directory is that directory.
+    fn locate(&self, path: &str, content: &Content) -> Result<String> {
+        let circle = || Error::usage(format!("{path} runs through symlinks that go round in circles"));
+        let place = self.tree.place(path).ok_or_else(circle)?;
+        let target = self.tree.resolve(&place).filter(|_| *content == Content::Directory);
+        Ok(target.filter(|target| self.is_directory(target)).unwrap_or(place))
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        self.tree.node(path).is_some_and(|node| node.metadata.file_type == FileType::Directory)
+    }
+
+    fn check_clash(&self, place: &str, content: &Content, reason: &str) -> Result<()> {
+        let Some(node) = self.tree.node(place) else { return Ok(()) };
+        let clash = match (node.metadata.file_type, content) {
+            (FileType::Special, _) => true,
+            (FileType::Directory, content) => *content != Content::Directory,
+            (FileType::Regular | FileType::Symlink, content) => *content == Content::Directory,
+        };
+        if clash {
+            let there = describe(node.metadata.file_type);
+            let wished = match content {
+                Content::File(_) => "a file",
+                Content::Directory => "a directory",
+                Content::Symlink(_) => "a symlink",
+            };
+            return Err(Error::usage(format!("{place} is {there}, but {reason} wants {wished} there"))
+                .remedy("choose another path"));
+        }
+        Ok(())
+    }
+
+    fn make_parents(&mut self, place: &str, reason: &str) -> Result<()> {
+        for (index, _) in place.match_indices('/').skip(1) {
+            let Some(parent) = place.get(..index) else { continue };
+            match self.tree.node(parent).map(|node| node.metadata.file_type) {
+                Some(FileType::Directory) => {}
+                Some(other) => {
+                    return Err(Error::usage(format!(
+                        "{place}, wanted by {reason}, cannot be: {parent} is {}",
+                        describe(other)
+                    ))
+                    .remedy("choose another path"));
+                }
+                None => {
+                    let attributes = Attributes::root(0o755);
+                    let reasons = vec![reason.to_owned()];
+                    let content = Content::Directory;
+                    self.insert(parent, Wanted { content, attributes, reasons, stage: Stage::File, implied: true });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, path: &str, wanted: Wanted) {
+        let (file_type, size, link_target, content) = match &wanted.content {
+            Content::File(bytes) => (FileType::Regular, bytes.len() as u64, None, Some(Arc::clone(bytes))),
+            Content::Directory => (FileType::Directory, 0, None, None),
+            Content::Symlink(target) => (FileType::Symlink, target.len() as u64, Some(target.clone()), None),
+        };
+        let metadata = Metadata { file_type, attributes: wanted.attributes, size, link_target };
+        self.tree.nodes.insert(path.to_owned(), Node { metadata, content });
+        if self.wanted.insert(path.to_owned(), wanted).is_none() {
+            self.order.push(path.to_owned());
+        }
+    }
+
+    /// What has to change, in the order in which it is to be done.
+    pub(super) fn into_edits(self) -> Vec<Edit> {
+        let is_directory = |wanted: &Wanted| wanted.content == Content::Directory;
+        let mut edits = Vec::new();
+        // Byte order of the paths puts parents before their children.
+        for (path, wanted) in self.wanted.iter().filter(|(_, wanted)| is_directory(wanted)) {
+            edits.extend(self.edit(path, wanted));
+        }
+        for stage in [Stage::Module, Stage::File, Stage::Autoload] {
+            for path in &self.order {
+                let wanted = self.wanted.get(path).filter(|wanted| wanted.stage == stage && !is_directory(wanted));
+                edits.extend(wanted.and_then(|wanted| self.edit(path, wanted)));
+            }
+        }
+        edits
+    }
+
+    fn edit(&self, path: &str, wanted: &Wanted) -> Option<Edit> {
+        let before = self.system.tree.node(path);
+        let change = match before {
+            None => Change::Add,
+            Some(node) => self.change(path, node, wanted)?,
+        };
+        let attributes = match wanted.content {
+            Content::Symlink(_) => Attributes::root(0o777),
+            _ => wanted.attributes,
+        };
+        let regular = before.filter(|node| node.metadata.file_type == FileType::Regular);
+        Some(Edit {
+            path: path.to_owned(),
+            change,
+            content: Some(wanted.content.clone()),
+            attributes,
+            size_before: regular.map(|node| node.metadata.size),
+            reason: wanted.reasons.join(", "),
+        })
+    }
+
+    /// How `node` has to change; `None` when it is as wanted.
+    fn change(&self, path: &str, node: &Node, wanted: &Wanted) -> Option<Change> {
+        let attributes_differ = node.metadata.attributes != wanted.attributes && !wanted.implied;
+        match &wanted.content {
+            Content::Directory => attributes_differ.then_some(Change::Attributes),
+            Content::Symlink(target) => (node.metadata.link_target.as_ref() != Some(target)).then_some(Change::Replace),
+            Content::File(bytes) if self.holds(path, node, bytes) => attributes_differ.then_some(Change::Attributes),
+            Content::File(_) => Some(Change::Replace),
+        }
+    }
+
+    /// Whether the file `node` already holds `bytes`. Modules are not kept in memory: their digests are compared.
+    fn holds(&self, path: &str, node: &Node, bytes: &[u8]) -> bool {
+        if node.metadata.file_type != FileType::Regular || node.metadata.size != bytes.len() as u64 {
+            return false;
+        }
+        match &node.content {
+            Some(content) => **content == *bytes,
+            None => {
+                let directories = self.system.module_directories.iter();
+                let module = directories.flat_map(|directory| &directory.modules).find(|module| module.path == path);
+                module.is_some_and(|module| module.sha256 == sha256_hex(bytes))
+            }
+        }
+    }
+}
+
+fn describe(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Regular => "a file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symlink",
+        FileType::Special => "a device node, FIFO or socket",
+    }
+}
