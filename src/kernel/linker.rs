@@ -352,4 +352,4 @@ fn same_vermagic(vermagic: &str, expected: &str, has_checksums: bool) -> bool {
 
 #[cfg(test)]
 #[path = "linker_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -258,7 +258,7 @@ fn two_thousand_modules_in_a_chain_link() {
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
 
 /// The fixture modules and the `ptp` of the fixture images, in the order of their `depends=`.
-fn fixture_modules() -> Vec<(ModuleName, Module)> {
+pub(crate) fn fixture_modules() -> Vec<(ModuleName, Module)> {
     let packed = std::fs::read(format!("{FIXTURES}/ib-modules-6.12.117.tar.xz")).unwrap();
     let mut archive = tar::Archive::new(lzma_rust2::XzReader::new(packed.as_slice(), false));
     let mut unsorted = vec![ptp()];

@@ -15,6 +15,7 @@ mod object_file;
 mod object_writer;
 mod refusal;
 mod strip;
+mod symbol_table;
 #[cfg(test)]
 pub(crate) mod test_module;
 mod vmlinux;
@@ -29,4 +30,5 @@ pub(crate) use module::{ModInfo, Module, SymbolVersion};
 pub(crate) use name::{KernelRelease, ModuleName};
 pub(crate) use refusal::{Provider, Reason, Refusal};
 pub(crate) use strip::strip;
+pub(crate) use symbol_table::{SymbolEntry, SymbolTable};
 pub(crate) use vmlinux::{KernelExports, Proof};

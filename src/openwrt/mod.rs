@@ -4,6 +4,7 @@
 mod authorized_keys;
 mod autoload;
 mod boot;
+mod kmodloader;
 mod modules;
 mod modules_conf;
 mod package_database;
@@ -20,6 +21,7 @@ pub(crate) use autoload::{
     AUTOLOAD_DIRECTORY, AutoloadFile, AutoloadLine, BOOT_DIRECTORY, loads_immediately, split_lines,
 };
 pub(crate) use boot::{BootConfiguration, MenuEntry, RootReference};
+pub(crate) use kmodloader::{Attempt, Cause, LoadReport, ModuleFile, Outcome, Setup, Stage, Trap, simulate};
 pub(crate) use modules::{InstalledModule, MODULES_DIRECTORY, ModuleDirectory, sha256_hex};
 pub(crate) use modules_conf::{ModulesConf, ModulesConfEntry};
 pub(crate) use package_database::PackageDatabase;
