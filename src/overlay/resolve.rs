@@ -133,6 +133,11 @@ fn enter(overlay: Overlay, overlays: &mut Vec<Overlay>, above: &mut Vec<String>)
     Ok(())
 }
 
+/// Whether an overlay's file is rendered before it is put into the image.
+fn is_template(source: &str) -> bool {
+    source.ends_with(".j2")
+}
+
 /// Every table of settings belongs to an overlay in force.
 fn check_tables(recipe: &Recipe, overlays: &[Overlay]) -> Result<()> {
     for name in recipe.settings.keys() {
@@ -302,7 +307,9 @@ impl Work<'_> {
                 (None, Some(target)) => (Content::Symlink(target.clone()), Attributes::root(0o777)),
                 (None, None) => continue,
             };
-            let wish = FileWish { path: file.path.clone(), content, attributes, reason: self.reason() };
+            let is_template = file.source.as_deref().is_some_and(|source| is_template(source));
+            let is_certain = !is_template || self.recipe.settings.contains_key(self.overlay.name());
+            let wish = FileWish { path: file.path.clone(), content, attributes, reason: self.reason(), is_certain };
             add_file(&mut self.resolved.files, wish)?;
         }
         Ok(())
@@ -311,7 +318,7 @@ impl Work<'_> {
     fn content(&self, source: &str, context: &Value) -> Result<Vec<u8>> {
         let bytes =
             self.overlay.source(source).ok_or_else(|| Error::usage(format!("there is no source `files/{source}`")))?;
-        if !source.ends_with(".j2") {
+        if !is_template(source) {
             return Ok(bytes.to_vec());
         }
         let name = format!("files/{source}");
@@ -364,7 +371,8 @@ fn add_login(recipe: &Recipe, environment: &Environment<'_>, resolved: &mut Reso
         let content = Content::File(Arc::from(script.into_bytes()));
         let reason = "host name".to_owned();
         let attributes = Attributes::root(0o644);
-        add_file(&mut resolved.files, FileWish { path: HOSTNAME_PATH.to_owned(), content, attributes, reason })?;
+        let path = HOSTNAME_PATH.to_owned();
+        add_file(&mut resolved.files, FileWish { path, content, attributes, reason, is_certain: true })?;
     }
     Ok(())
 }
@@ -391,6 +399,7 @@ fn add_extra_files(
             content: Content::File(bytes.into()),
             attributes: file.attributes,
             reason: "recipe".to_owned(),
+            is_certain: true,
         };
         add_file(&mut resolved.files, wish)?;
     }

@@ -49,6 +49,9 @@ pub(crate) struct FileWish {
     pub(crate) attributes: Attributes,
     /// Why, such as `overlay ipoib`.
     pub(crate) reason: String,
+    /// Whether the content follows from what was said. A template of an overlay that was given no settings is rendered
+    /// with its defaults: an image that was patched with settings holds another text there, and rightly so.
+    pub(crate) is_certain: bool,
 }
 
 /// All wishes.

@@ -93,6 +93,7 @@ impl Specimen {
             content: Content::File(text.as_bytes().into()),
             attributes: Attributes::root(mode),
             reason: "overlay ipoib".into(),
+            is_certain: true,
         });
     }
 

@@ -59,6 +59,7 @@ fn file(path: &str, text: &str, mode: u16) -> FileWish {
         content: Content::File(Arc::from(text.as_bytes())),
         attributes: Attributes::root(mode),
         reason: "overlay ipoib".to_owned(),
+        is_certain: true,
     }
 }
 

@@ -97,11 +97,20 @@ fn compare(evidence: &Evidence<'_>, wishes: &[&FileWish], none: &str) -> Outcome
     }
     with_system(evidence, |system| {
         let problems = wishes.iter().filter_map(|wish| difference(system, wish).err()).collect();
-        judge(problems, || match wishes {
-            [only] => format!("{} is as expected", only.path),
-            several => format!("{} are as expected", number(several.len(), "file")),
-        })
+        judge(problems, || seen(wishes))
     })
+}
+
+/// What was seen when nothing is wrong.
+fn seen(wishes: &[&FileWish]) -> String {
+    let (what, is) = match wishes {
+        [only] => (only.path.clone(), "is"),
+        several => (number(several.len(), "file"), "are"),
+    };
+    match wishes.iter().all(|wish| wish.is_certain) {
+        true => format!("{what} {is} as expected"),
+        false => format!("{what} {is} there (name the settings, by --set or --recipe, to have the content compared)"),
+    }
 }
 
 /// How what is in the image differs from `wish`.
@@ -128,6 +137,7 @@ fn difference(system: &System, wish: &FileWish) -> Result<(), String> {
         }
         Content::File(bytes) => {
             let same = match node.content.as_deref() {
+                _ if !wish.is_certain => true,
                 Some(found) => found == bytes.as_ref(),
                 None => metadata.size == bytes.len() as u64,
             };
@@ -169,6 +179,20 @@ fn article(file_type: FileType) -> &'static str {
 #[cfg(test)]
 mod tests {
     use crate::verify::specimen::{Specimen, passed, problems, skipped};
+
+    #[test]
+    fn a_script_whose_settings_were_not_named_may_have_any_content() {
+        let mut specimen = Specimen::patched();
+        let script = specimen.expectations.files.iter_mut().find(|wish| wish.path.starts_with("/etc/uci-defaults/"));
+        let script = script.unwrap();
+        script.is_certain = false;
+        let path = script.path.clone();
+        specimen.put(&path, "other settings\n", 0o644);
+        assert_eq!(
+            passed(&specimen, "network-script"),
+            format!("{path} is there (name the settings, by --set or --recipe, to have the content compared)")
+        );
+    }
 
     #[test]
     fn a_first_boot_script_with_other_settings_is_told() {
