@@ -87,9 +87,17 @@ fn an_empty_file() {
 }
 
 #[test]
-fn a_cut_image() {
+fn a_cut_image_with_a_gpt() {
     let (_kept, image) = with_disk(|disk| disk.truncate(disk.len() / 2));
-    refused(&image, &fixture_modules(), 4, &["partition 2", "sector"]);
+    refused(&image, &fixture_modules(), 4, &["GPT header", "246271", "123167 sectors", "cut"]);
+}
+
+#[test]
+fn a_cut_image_with_an_mbr() {
+    let mut disk = raw_disk(&fixture("openwrt-mini-ib-ext4-combined.img.gz"));
+    disk.truncate(disk.len() / 2);
+    let (_kept, image) = with_file("cut.img", &disk);
+    refused(&image, &fixture_modules(), 4, &["partition 2", "123392 sectors", "cut"]);
 }
 
 #[test]
@@ -165,7 +173,7 @@ fn module_folder() -> tempfile::TempDir {
 fn a_module_of_no_length() {
     let modules = module_folder();
     std::fs::write(modules.path().join("mlx4_core.ko"), []).unwrap();
-    refused(&fixture(IMAGE), modules.path(), 4, &["mlx4_core.ko", "empty"]);
+    refused(&fixture(IMAGE), modules.path(), 2, &["mlx4_core.ko", "0 bytes"]);
 }
 
 #[test]
@@ -176,7 +184,7 @@ fn a_module_for_another_architecture() {
     // e_machine at 0x12: AArch64 is 183.
     bytes[0x12] = 183;
     std::fs::write(&path, bytes).unwrap();
-    refused(&fixture(IMAGE), modules.path(), 3, &["mlx4_core.ko", "183"]);
+    refused(&fixture(IMAGE), modules.path(), 2, &["mlx4_core.ko", "AArch64"]);
 }
 
 #[test]
@@ -199,7 +207,9 @@ fn two_modules_that_fit_and_differ() {
     let other = modules.path().join("elsewhere");
     std::fs::create_dir(&other).unwrap();
     let mut bytes = std::fs::read(modules.path().join("ib_core.ko")).unwrap();
-    bytes.push(0);
+    let license = b"license=";
+    let at = bytes.windows(license.len()).position(|window| window == license).unwrap() + license.len();
+    bytes[at] ^= 0x20;
     std::fs::write(other.join("ib_core.ko"), bytes).unwrap();
     refused(&fixture(IMAGE), modules.path(), 2, &["elsewhere/ib_core.ko", "ib_core.ko"]);
 }
@@ -213,8 +223,8 @@ fn no_module_at_all() {
 #[test]
 fn a_set_without_a_module_that_another_depends_on() {
     let modules = module_folder();
-    std::fs::remove_file(modules.path().join("ib_cm.ko")).unwrap();
-    refused(&fixture(IMAGE), modules.path(), 2, &["ib_cm", "ib_ipoib"]);
+    std::fs::remove_file(modules.path().join("ib_core.ko")).unwrap();
+    refused(&fixture(IMAGE), modules.path(), 2, &["ib_core", "needed by"]);
 }
 
 #[test]
@@ -248,9 +258,29 @@ fn free_blocks(filesystem: &Path) -> usize {
 fn an_output_folder_that_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let job = Job::connectx3(&fixture(IMAGE), &fixture_modules());
-    let ran = job.patch(folder.path(), &job.image, &["-o", "nowhere/router.img.gz"]).expect_status(5);
+    let ran = job.patch(folder.path(), &job.image, &["-o", "nowhere/router.img.gz"]).expect_status(2);
     assert!(ran.stderr.contains("nowhere"), "{ran}");
     assert_eq!(listing(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn an_output_that_is_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("router.img.gz")).unwrap();
+    let job = Job::connectx3(&fixture(IMAGE), &fixture_modules());
+    let ran = job.patch(folder.path(), &job.image, &["-o", "router.img.gz", "--force"]);
+    assert!([2, 5].contains(&ran.status), "{ran}");
+    assert!(ran.stderr.contains("router.img.gz"), "{ran}");
+    assert_eq!(listing(folder.path()), ["router.img.gz"]);
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_written() {
+    // Also root may not create files there.
+    let folder = tempfile::tempdir().unwrap();
+    let job = Job::connectx3(&fixture(IMAGE), &fixture_modules());
+    let ran = job.patch(folder.path(), &job.image, &["-o", "/proc/self/router.img.gz"]).expect_status(5);
+    assert!(ran.stderr.contains("/proc/self"), "{ran}");
 }
 
 #[test]
