@@ -8,8 +8,8 @@ use super::page::{Page, Tone, number, size};
 use super::terminal::Terminal;
 use super::{render_checks, render_edits};
 use crate::error::{Error, Result};
-use crate::image::{Container, Form};
-use crate::task::{self, OutputFacts, PatchReport, PatchRequest};
+use crate::image::{Container, Form, PartitionTable, Scheme};
+use crate::task::{self, OutputFacts, PatchOutcome, PatchReport, PatchRequest};
 
 /// Environment variable for the timestamp of what is written (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -34,7 +34,32 @@ pub(super) fn run(arguments: &PatchArguments, terminal: &Terminal) -> Result<Exi
         next(&mut page, &report);
         page
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(match refusal(&report) {
+        Some(error) => terminal.refusal(&error),
+        None => ExitCode::SUCCESS,
+    })
+}
+
+/// What is said where a check kept the output from being written.
+fn refusal(report: &PatchReport) -> Option<Error> {
+    if report.outcome != PatchOutcome::Refused {
+        return None;
+    }
+    let checks = report.checks.as_ref()?;
+    let failed: Vec<&str> = checks.failures().map(|row| row.id).collect();
+    let mut message = format!(
+        "{} of {} on the result failed, so nothing was written",
+        failed.len(),
+        number(checks.rows.len(), "check")
+    );
+    for row in checks.failures() {
+        for problem in row.outcome.problems() {
+            message.push_str(&format!("\n{}: {problem}", row.id));
+        }
+    }
+    let overrule = failed.iter().map(|id| format!("--allow {id}")).collect::<Vec<_>>().join(" ");
+    let remedy = checks.failures().find_map(|row| row.remedy).unwrap_or_default();
+    Some(Error::check(message).remedy(format!("{remedy} To write the image all the same: {overrule}")))
 }
 
 /// Seconds since 1970; an empty value counts as none.
@@ -51,7 +76,7 @@ fn epoch(value: Option<&str>) -> Result<Option<u64>> {
 /// What was opened, what changes, and what came of it.
 pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     opened(page, report);
-    render_edits::edits(page, &report.edits, report.output.is_none());
+    render_edits::edits(page, &report.edits, report.outcome != PatchOutcome::Written);
     render_edits::space(page, &report.space);
     render_edits::findings(page, &report.findings);
     if let Some(checks) = &report.checks {
@@ -63,12 +88,14 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
             render_checks::summary(page, checks);
         }
     }
-    match &report.output {
-        Some(output) => written(page, output),
-        None => {
+    match (&report.output, report.outcome) {
+        (Some(output), _) => written(page, output),
+        (None, PatchOutcome::Planned) => {
             page.gap();
             page.line(&Tone::Strong.paint("Dry run: nothing was written."));
         }
+        // The refusal itself is an error, said on stderr.
+        (None, _) => {}
     }
 }
 
@@ -81,17 +108,20 @@ fn opened(page: &mut Page, report: &PatchReport) {
         (description, "") => description.to_owned(),
         (description, target) => format!("{description}, {target}"),
     };
+    page.fact("partitions", &partitions(&report.table));
     page.fact("system", &format!("{system}, kernel {}", report.kernel_release));
     if !report.overlays.is_empty() {
         page.fact("overlays", &report.overlays.join(", "));
     }
-    let stale = report.container.trailers.len();
-    if stale > 0 {
-        page.fact(
-            "dropped",
-            &format!("{} behind the image: an edited image no longer fits it", number(stale, "fwtool trailer")),
-        );
-    }
+}
+
+/// `GPT, 3 partitions`.
+fn partitions(table: &PartitionTable) -> String {
+    let scheme = match table.scheme {
+        Scheme::Gpt => "GPT",
+        Scheme::Mbr => "MBR",
+    };
+    format!("{scheme}, {}", number(table.partitions.len(), "partition"))
 }
 
 /// The wrapping of an image.

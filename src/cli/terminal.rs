@@ -85,6 +85,13 @@ impl Terminal {
         print(text)
     }
 
+    /// Says why a report that was printed is not what was asked for; the answer is the exit code. Programs have it in
+    /// the report.
+    pub(super) fn refusal(&self, error: &Error) -> ExitCode {
+        complain(error_page(error).text());
+        ExitCode::from(error.kind().exit_code())
+    }
+
     /// Prints `error`; the answer is its exit code.
     pub(super) fn error(&self, error: &Error) -> ExitCode {
         let code = error.kind().exit_code();

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::recipe::CommandLineWishes;
 
-use super::{DemoReport, PatchRequest, VerifyRequest, patch, verify};
+use super::{DemoReport, PatchOutcome, PatchRequest, VerifyRequest, patch, verify};
 
 /// A small image in OpenWrt's exact layout; its kernel holds only export tables and does not boot.
 const IMAGE: &[u8] = include_bytes!("../../fixtures/openwrt-mini-ib-ext4-combined-efi.img.gz");
@@ -45,6 +45,9 @@ pub(crate) fn demo(folder: &Path, progress: &dyn Progress) -> Result<DemoReport>
         ..PatchRequest::default()
     };
     let patch = patch(&request, progress)?;
+    if patch.outcome == PatchOutcome::Refused {
+        return Err(Error::check("a check on the patched demo image failed").remedy("please report this"));
+    }
     let verify = verify(&look(&output), progress)?;
     Ok(DemoReport { folder: folder.to_owned(), input, modules, output, verify_before, patch, verify })
 }

@@ -14,6 +14,8 @@ mod wishes;
 pub(crate) use demo::demo;
 pub(crate) use inspect::inspect;
 pub(crate) use patch::patch;
-pub(crate) use report::{DemoReport, EditRow, FilesystemRow, InspectReport, OutputFacts, PatchReport, VerifyReport};
+pub(crate) use report::{
+    DemoReport, EditRow, FilesystemRow, InspectReport, OutputFacts, PatchOutcome, PatchReport, VerifyReport,
+};
 pub(crate) use request::{PatchRequest, VerifyRequest};
 pub(crate) use verify::verify;

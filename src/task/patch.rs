@@ -14,12 +14,12 @@ use crate::verify::{self, Report};
 use super::evidence;
 use super::scene::Scene;
 use super::wishes::{expectations, wishes};
-use super::{EditRow, OutputFacts, PatchReport, PatchRequest};
+use super::{EditRow, OutputFacts, PatchOutcome, PatchReport, PatchRequest};
 
 /// Patches an image.
 ///
 /// # Errors
-/// Any of the rooms'; `check` when a check on the result failed (nothing is written then).
+/// Any of the rooms'. A failed check on the result is no error but the report's outcome.
 pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<PatchReport> {
     let place = || request.image.display().to_string();
     let resolved = overlay::resolve(&Recipe::assemble(&request.wishes)?)?;
@@ -38,8 +38,10 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
     let plan = plan(&system, &release, &wishes).at(place)?;
 
     let mut report = PatchReport {
+        outcome: PatchOutcome::Planned,
         image: request.image.clone(),
         container: scene.image.container.clone(),
+        table: scene.image.table.clone(),
         kernel_release: release.to_string(),
         release: system.release.clone(),
         overlays: resolved.overlays.clone(),
@@ -53,8 +55,15 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
         return Ok(report);
     };
     let disk = edited(&scene, &plan, request.epoch.or_else(|| system.build_time())).at(place)?;
-    report.checks = Some(checked(&scene, disk.clone(), &resolved, request)?);
+    let checks = checked(&scene, disk.clone(), &resolved, request);
+    let is_refused = checks.failed();
+    report.checks = Some(checks);
+    if is_refused {
+        report.outcome = PatchOutcome::Refused;
+        return Ok(report);
+    }
     report.output = Some(sealed(output, &disk, request, &mut report.findings, progress)?);
+    report.outcome = PatchOutcome::Written;
     Ok(report)
 }
 
@@ -102,26 +111,12 @@ fn edited(scene: &Scene, plan: &Plan, epoch: Option<u64>) -> Result<Disk> {
     Ok(filesystem.finish().at(|| root.place())?.into_disk())
 }
 
-/// The checks on the result.
-///
-/// # Errors
-/// `check` when one failed that is not allowed to.
-fn checked(scene: &Scene, disk: Disk, resolved: &Resolved, request: &PatchRequest) -> Result<Report> {
+/// The checks on the result; those that may fail are warnings.
+fn checked(scene: &Scene, disk: Disk, resolved: &Resolved, request: &PatchRequest) -> Report {
     let result = scene.with_disk(disk);
-    let report = verify::run(&evidence::gather(&result, expectations(resolved)), &request.skip);
-    let failures: Vec<_> = report.failures(&request.allow).collect();
-    let Some(first) = failures.first() else {
-        return Ok(report);
-    };
-    let mut message =
-        format!("{} of {} checks on the result failed, so nothing was written:", failures.len(), report.rows.len());
-    for row in &failures {
-        for problem in row.outcome.problems() {
-            message.push_str(&format!("\n  {}: {problem}", row.id));
-        }
-    }
-    let remedy = first.remedy.unwrap_or_default();
-    Err(Error::check(message).remedy(format!("{remedy} (--allow {} overrules the check)", first.id)))
+    let mut report = verify::run(&evidence::gather(&result, expectations(resolved)), &request.skip);
+    report.tolerate(&request.allow);
+    report
 }
 
 fn sealed(

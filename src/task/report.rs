@@ -50,13 +50,29 @@ pub(crate) struct OutputFacts {
     pub(crate) updated: Vec<PathBuf>,
 }
 
+/// How `patch` ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PatchOutcome {
+    /// Only the plan was asked for.
+    Planned,
+    /// The output has its name.
+    Written,
+    /// A check on the result failed; nothing was written.
+    Refused,
+}
+
 /// What `patch` did, or would do.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct PatchReport {
+    /// How it ended.
+    pub(crate) outcome: PatchOutcome,
     /// The input.
     pub(crate) image: PathBuf,
     /// Its wrapping; stale trailers are not carried over.
     pub(crate) container: Container,
+    /// Its partition table, which stays as it is.
+    pub(crate) table: PartitionTable,
     /// Release of the image's kernel.
     pub(crate) kernel_release: String,
     /// Who built the system.
@@ -71,7 +87,7 @@ pub(crate) struct PatchReport {
     pub(crate) space: SpaceForecast,
     /// The checks on the result; `None` for a dry run.
     pub(crate) checks: Option<Report>,
-    /// The output; `None` for a dry run.
+    /// The output, where one was written.
     pub(crate) output: Option<OutputFacts>,
 }
 

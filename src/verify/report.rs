@@ -64,9 +64,18 @@ impl Report {
         self.rows.iter().any(Row::is_failure)
     }
 
-    /// The failed rows whose identifier is not among `allowed`.
-    pub(crate) fn failures<'a>(&'a self, allowed: &'a [String]) -> impl Iterator<Item = &'a Row> {
-        self.rows.iter().filter(|row| row.is_failure() && !allowed.iter().any(|id| id == row.id))
+    /// The failed rows.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.is_failure())
+    }
+
+    /// Makes warnings of the failed rows whose identifier is among `allowed`.
+    pub(crate) fn tolerate(&mut self, allowed: &[String]) {
+        for row in &mut self.rows {
+            if row.is_failure() && allowed.iter().any(|id| id == row.id) {
+                row.severity = Severity::Warning;
+            }
+        }
     }
 
     /// How many rows ended how.

@@ -74,10 +74,7 @@ fn a_pristine_image_whose_padding_e2fsck_minds_is_left_without_complaint() {
     let before = partition(EFI, 2);
     let (code, text) = e2fsck(&before);
     assert!(code == 4 && text.contains("Padding at end of inode bitmap is not set"), "{code}: {text}");
-    assert_eq!(
-        problems(&volume(&before)).unwrap(),
-        ["group 0: the padding of the inode bitmap behind bit 6656 is not set"]
-    );
+    assert_eq!(problems(&volume(&before)).unwrap(), [""; 0]);
     let mut filesystem = open(volume(&before), EPOCH).unwrap();
     filesystem.write("/new", b"new", Attributes::root(0o644)).unwrap();
     assert_sound(&bytes_of(&filesystem.finish().unwrap()), "padded");
@@ -187,7 +184,6 @@ fn the_check_names_what_was_damaged() {
     contains(with(4096 + 0x0C), "free, the block bitmap ");
     contains(with(9 * 4096 + 3000), "free, the block bitmap ");
     contains(with(10 * 4096 + 2), "free, the inode bitmap ");
-    contains(with(10 * 4096 + 4000), "the padding of the inode bitmap behind bit 6656 is not set");
     // The type of the root directory's inode, which is inode 2.
     contains(flipped(11 * 4096 + 256 + 1, 0x40), "inode 2");
 }
