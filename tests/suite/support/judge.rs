@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::loadable::loadable;
 use super::oracle::{e2fsck, fsck_fat, gzip_readers_agree, modinfo, sgdisk};
 use super::program::ibwrt;
 use super::{Partition, SECTOR, Tree, listing, partitions, raw_disk, sha256, tree, write_partition};
@@ -187,6 +188,7 @@ fn judge_modules(job: &Job, after: &Tree, root: &Path) {
         for field in ["depends", "vermagic", "license", "alias"] {
             assert_eq!(modinfo(&injected, field), modinfo(source, field), "modinfo -F {field} {name}.ko");
         }
+        assert!(loadable(&injected) == loadable(source), "{path} is not what the source would load");
         if job.stripped {
             assert_eq!(entry.content, sha256(&std::fs::read(source).unwrap()), "{path} is not the source's file");
         }

@@ -4,6 +4,7 @@ mod cpio;
 mod disk;
 mod judge;
 mod kmodloader;
+mod loadable;
 mod machine;
 mod made;
 mod oracle;
