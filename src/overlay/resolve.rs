@@ -307,7 +307,7 @@ impl Work<'_> {
                 (None, Some(target)) => (Content::Symlink(target.clone()), Attributes::root(0o777)),
                 (None, None) => continue,
             };
-            let is_template = file.source.as_deref().is_some_and(|source| is_template(source));
+            let is_template = file.source.as_deref().is_some_and(is_template);
             let is_certain = !is_template || self.recipe.settings.contains_key(self.overlay.name());
             let wish = FileWish { path: file.path.clone(), content, attributes, reason: self.reason(), is_certain };
             add_file(&mut self.resolved.files, wish)?;
