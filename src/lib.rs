@@ -5,6 +5,7 @@
 pub mod cli;
 
 mod apply;
+mod digest;
 mod error;
 mod filesystem;
 mod image;

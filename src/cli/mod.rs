@@ -4,6 +4,7 @@
 //! `{"error": …}`. What is for people only (errors, progress) goes to stderr.
 
 mod args;
+mod defect;
 mod demo;
 mod inspect;
 mod manual;
@@ -37,10 +38,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     parsed.global.color.apply();
     let terminal = Terminal::new(&parsed.global);
-    match dispatch(&parsed.command, &terminal) {
+    defect::guarded(|| match dispatch(&parsed.command, &terminal) {
         Ok(code) => code,
         Err(error) => terminal.error(&error),
-    }
+    })
 }
 
 fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {

@@ -22,7 +22,7 @@ pub(crate) use autoload::{
 };
 pub(crate) use boot::{BootConfiguration, MenuEntry, RootReference};
 pub(crate) use kmodloader::{Attempt, Cause, LoadReport, ModuleFile, Outcome, Setup, Stage, Trap, simulate};
-pub(crate) use modules::{InstalledModule, MODULES_DIRECTORY, ModuleDirectory, sha256_hex};
+pub(crate) use modules::{InstalledModule, MODULES_DIRECTORY, ModuleDirectory};
 pub(crate) use modules_conf::{ModulesConf, ModulesConfEntry};
 pub(crate) use package_database::PackageDatabase;
 pub(crate) use release::Release;

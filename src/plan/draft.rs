@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Change, Content, Edit};
+use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::filesystem::{Attributes, FileType, Metadata};
-use crate::openwrt::{Node, System, Tree, sha256_hex};
+use crate::openwrt::{Node, System, Tree};
 
 /// When an edit is carried out: directories come first of all, autoload entries last, so that whoever reads a half
 /// written root never finds an entry for a module that is not there yet.

@@ -8,8 +8,9 @@ use tempfile::{Builder, NamedTempFile};
 
 use super::gzip::{DEFAULT_LEVEL, write_gzip};
 use super::raw::write_raw;
+use crate::digest::Sha256Hex;
 use crate::error::{Error, Result};
-use crate::image::{Disk, Form, Sha256Hex};
+use crate::image::{Disk, Form};
 use crate::progress::Progress;
 
 /// Endings of a file name and the wrapping that they ask for.
@@ -297,7 +298,7 @@ mod tests {
             let bytes = fs::read(&path).unwrap();
             assert_eq!(sealed.form, form);
             assert_eq!(sealed.length, bytes.len() as u64);
-            assert_eq!(sealed.sha256, crate::image::sha256_hex(&bytes));
+            assert_eq!(sealed.sha256, crate::digest::sha256_hex(&bytes));
             if form == Form::Raw {
                 assert!(bytes == disk().read_vec(0, 3 * 1024 * 1024).unwrap());
             }

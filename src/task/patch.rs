@@ -1,8 +1,9 @@
 //! Patch: the whole road, from an image to a sealed image.
 
 use crate::apply::apply;
+use crate::digest::sha256_hex;
 use crate::error::{At, Error, Result};
-use crate::image::{Disk, Image, sha256_hex};
+use crate::image::{Disk, Image};
 use crate::openwrt::System;
 use crate::overlay::{self, Resolved};
 use crate::plan::{Content, Edit, Finding, Plan, Severity, plan};
