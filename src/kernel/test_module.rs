@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 
 /// The parts of `openwrt-build` modules that matter here, in C.
 const SOURCE: &str = r#"
-#define INFO(id, text) static const char id[] __attribute__((section(".modinfo"), used, aligned(1))) = text;
-INFO(i0, "license=GPL") INFO(i1, VERMAGIC) INFO(i2, DEPENDS) INFO(i3, "name=tiny")
-INFO(i4, "alias=first") INFO(i5, "alias=second") INFO(i6, "import_ns=DMA_BUF") INFO(i7, "parmtype=level:int")
+#define INFO(text) ".asciz \"" text "\"\n"
+asm(".section .modinfo,\"a\"\n" INFO("license=GPL") INFO(VERMAGIC) INFO(DEPENDS) INFO("name=tiny")
+    INFO("alias=first") INFO("alias=second") INFO("import_ns=DMA_BUF") INFO("parmtype=level:int") ".previous\n");
 extern int strong_import(const char *, ...);
 extern int weak_import(void) __attribute__((weak));
 extern int unused_import(void);
@@ -59,7 +59,7 @@ impl Tiny {
         gcc.current_dir(folder.path())
             .args(["-fdebug-prefix-map=".to_owned() + &folder.path().display().to_string() + "=."]);
         gcc.args(["-O1", "-c", "-fno-pic", "-mcmodel=kernel", "-fcf-protection=none"]);
-        gcc.args(["-DNAME_REST=1008", "-fno-asynchronous-unwind-tables", "-fno-toplevel-reorder"]).args(self.flags);
+        gcc.args(["-DNAME_REST=1008", "-fno-asynchronous-unwind-tables"]).args(self.flags);
         gcc.arg(format!("-DVERMAGIC=\"{}\"", self.vermagic)).arg(format!("-DDEPENDS=\"{}\"", self.depends));
         gcc.arg(format!("-DBODY={}", self.body)).args(["-o", "tiny.o", "tiny.c"]);
         run(&mut gcc);

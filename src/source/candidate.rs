@@ -30,30 +30,29 @@ pub(super) struct Candidate {
 /// What came of reading a candidate.
 pub(super) enum Verdict {
     /// It is for the release asked for, or does not say what it is for.
-    Fits(SourcedModule),
+    Fits(Box<SourcedModule>),
     /// It cannot be used; a predicate about the file.
     Misfit(String),
+    /// The operating system does not let it be read.
+    Unreadable(Error),
 }
 
 impl Candidate {
     /// Reads the file and compares it with `release`.
-    ///
-    /// # Errors
-    /// Io only: what is wrong with the file itself is a [`Verdict::Misfit`].
-    pub(super) fn examine(&self, name: &ModuleName, release: &KernelRelease, spool: &Spool) -> Result<Verdict> {
+    pub(super) fn examine(&self, name: &ModuleName, release: &KernelRelease, spool: &Spool) -> Verdict {
         let parsed = self.read(spool).and_then(|bytes| Ok((Module::parse(&bytes)?, bytes)));
         let (module, bytes) = match parsed {
             Ok(parsed) => parsed,
-            Err(error) if error.kind() == ErrorKind::Io => return Err(error),
-            Err(error) => return Ok(Verdict::Misfit(error.message().to_owned())),
+            Err(error) if error.kind() == ErrorKind::Io => return Verdict::Unreadable(error),
+            Err(error) => return Verdict::Misfit(error.message().to_owned()),
         };
         let built_for = module.modinfo.release();
         if let Some(built_for) = built_for.as_ref().filter(|built_for| *built_for != release) {
-            return Ok(Verdict::Misfit(format!("was built for {built_for}, the image's kernel is {release}")));
+            return Verdict::Misfit(format!("was built for {built_for}, the image's kernel is {release}"));
         }
         let origin = self.origin.clone();
         let is_release_known = built_for.is_some();
-        Ok(Verdict::Fits(SourcedModule { name: name.clone(), origin, bytes, module, is_release_known }))
+        Verdict::Fits(Box::new(SourcedModule { name: name.clone(), origin, bytes, module, is_release_known }))
     }
 
     /// The uncompressed module.

@@ -31,14 +31,15 @@ pub(super) fn search(root: &Path) -> Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&folder).map_err(|e| Error::io("list", &folder, e))? {
             let entry = entry.map_err(|e| Error::io("list", &folder, e))?;
             let kind = entry.file_type().map_err(|e| Error::io("examine", &entry.path(), e))?;
-            below.insert((entry.path(), kind.is_dir(), kind.is_symlink()));
+            below.insert((entry.path(), kind.is_dir(), kind.is_symlink(), kind.is_file()));
         }
-        for (path, is_folder, is_link) in below {
+        for (path, is_folder, is_link, is_file) in below {
             let is_module = path.file_name().is_some_and(|name| is_module_name(&name.to_string_lossy()));
             if is_folder {
                 folders.push_back(path);
             } else if !is_link {
-                found.extend(is_module.then_some(path));
+                // Reading a pipe or device of such a name could wait for ever.
+                found.extend((is_module && is_file).then_some(path));
             } else if fs::metadata(&path).is_ok_and(|target| target.is_dir()) {
                 links.push_back(path);
             } else if is_module {

@@ -110,11 +110,13 @@ impl ModuleSources {
         self.candidates.keys().cloned().collect()
     }
 
+    /// Whether no path was given at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
     /// The paths given, as a person would list them.
     pub(crate) fn described(&self) -> String {
-        if self.paths.is_empty() {
-            return "no source of modules (none was given)".to_owned();
-        }
         self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 
@@ -126,40 +128,51 @@ impl ModuleSources {
     /// All candidates of that name are for another release, architecture, or are damaged or empty; two fit but differ.
     pub(crate) fn find(&self, name: &ModuleName, release: &KernelRelease) -> Result<Option<SourcedModule>> {
         let Some(candidates) = self.candidates.get(name) else { return Ok(None) };
-        let (mut fitting, mut unknown, mut misfits) = (None, None, Vec::new());
+        let (mut fitting, mut unknown, mut misfits, mut unreadable) = (None, Vec::new(), Vec::new(), Vec::new());
         for candidate in candidates {
-            match candidate.examine(name, release, &self.spool)? {
-                Verdict::Fits(sourced) if sourced.is_release_known => keep_one(&mut fitting, sourced, release)?,
+            match candidate.examine(name, release, &self.spool) {
+                Verdict::Fits(sourced) if sourced.is_release_known => keep_one(&mut fitting, *sourced, release)?,
                 // Once one is known to fit, those without vermagic do not matter.
-                Verdict::Fits(sourced) if fitting.is_none() => unknown_candidate(&mut unknown, sourced),
+                Verdict::Fits(sourced) if fitting.is_none() => unknown.push(*sourced),
                 Verdict::Fits(_) => {}
                 Verdict::Misfit(problem) => misfits.push(format!("{} {problem}", candidate.origin)),
+                Verdict::Unreadable(error) => unreadable.push(error),
             }
         }
-        if let Some(sourced) = fitting {
-            return Ok(Some(sourced));
+        if fitting.is_none() {
+            for sourced in unknown {
+                keep_one(&mut fitting, sourced, release)?;
+            }
         }
-        let mut chosen = None;
-        for sourced in unknown.unwrap_or_default() {
-            keep_one(&mut chosen, sourced, release)?;
-        }
-        match (chosen, misfits.as_slice()) {
-            (Some(sourced), _) => Ok(Some(sourced)),
-            (None, [only]) => Err(Error::usage(only.clone()).remedy(BUILD_REMEDY)),
-            (None, _) => Err(Error::usage(format!(
-                "none of the {} files for {name} fits the image's kernel {release}: {}",
-                misfits.len(),
-                misfits.join("; ")
-            ))
-            .remedy(BUILD_REMEDY)),
+        match fitting {
+            Some(sourced) => Ok(Some(sourced)),
+            None => Err(nothing_fits(name, release, misfits, unreadable)),
         }
     }
 }
 
 const BUILD_REMEDY: &str = "name the modules of the very build that the image's kernel comes from";
 
-fn unknown_candidate(unknown: &mut Option<Vec<SourcedModule>>, sourced: SourcedModule) {
-    unknown.get_or_insert_default().push(sourced);
+/// The error when no candidate can be used.
+fn nothing_fits(
+    name: &ModuleName,
+    release: &KernelRelease,
+    mut misfits: Vec<String>,
+    mut unreadable: Vec<Error>,
+) -> Error {
+    if misfits.is_empty() && unreadable.len() == 1 {
+        return unreadable.remove(0);
+    }
+    misfits.extend(unreadable.iter().map(Error::to_string));
+    let error = match misfits.as_slice() {
+        [only] => Error::usage(only.clone()),
+        _ => Error::usage(format!(
+            "none of the {} files for {name} fits the image's kernel {release}: {}",
+            misfits.len(),
+            misfits.join("; ")
+        )),
+    };
+    error.remedy(BUILD_REMEDY)
 }
 
 /// Keeps the first of equal modules.

@@ -142,16 +142,18 @@ impl World<'_> {
             ))
             .remedy(format!("name the folder or archive that holds both {partner} and {name}"));
         }
-        let mut chain = task.chain.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(" needs ");
-        if !chain.is_empty() {
-            chain.push_str(" needs ");
-        }
-        let verb = if task.chain.is_empty() { " is" } else { ", which is" };
-        Error::usage(format!(
-            "{chain}{name}{verb} neither in the image nor in {searched} (asked for by {})",
-            wish.reason
-        ))
-        .remedy(format!("build the kernel with {name} as a module and name the folder that holds {name}.ko"))
+        let chain = task.chain.iter().chain([name]).map(ModuleName::as_str).collect::<Vec<_>>();
+        let subject = match chain.split_first() {
+            Some((first, rest)) if !rest.is_empty() => format!("{first} needs {}, which", rest.join(", which needs ")),
+            _ => name.to_string(),
+        };
+        let problem = if self.sources.is_empty() {
+            "is not in the image, and no source of modules was given".to_owned()
+        } else {
+            format!("is neither in the image nor in {searched}")
+        };
+        Error::usage(format!("{subject} {problem} (asked for by {})", wish.reason))
+            .remedy(format!("build the kernel with {name} as a module and name the folder that holds {name}.ko"))
     }
 }
 
