@@ -73,6 +73,10 @@ impl ModInfo {
     }
 }
 
+/// Strings that tell with which options a module was built, where no symbol does. `enable_rdma`: a devlink parameter that
+/// mlx5_core has only with `CONFIG_MLX5_INFINIBAND` (drivers/net/ethernet/mellanox/mlx5/core/devlink.c, Linux 5.15).
+const MARKS: [&str; 1] = ["enable_rdma"];
+
 /// An imported symbol's checksum (`CONFIG_MODVERSIONS`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct SymbolVersion {
@@ -101,6 +105,8 @@ pub(crate) struct Module {
     pub(crate) exports: Vec<Export>,
     /// Checksums of imported symbols, in file order; empty without `CONFIG_MODVERSIONS`.
     pub(crate) versions: Vec<SymbolVersion>,
+    /// Which of [`MARKS`] stand in its constants; `None` when it has none, or only zeroes.
+    pub(crate) marks: Option<Vec<&'static str>>,
     /// Whether debug sections are present.
     pub(crate) has_debug: bool,
     /// Whether a signature is appended to the file.
@@ -128,10 +134,27 @@ impl Module {
             weak_imports,
             exports: exports::read(&file, bytes.len())?,
             versions: versions.unwrap_or_default(),
+            marks: marks(&file),
             has_debug: file.sections.iter().any(|section| section.is_debug()),
             is_signed: file.is_signed,
         })
     }
+}
+
+/// Which of [`MARKS`] are whole strings of the sections `.rodata*`.
+fn marks(file: &ObjectFile<'_>) -> Option<Vec<&'static str>> {
+    let constants = file.sections.iter().filter(|section| section.is_allocatable());
+    let constants: Vec<&[u8]> =
+        constants.filter(|section| section.name.starts_with(b".rodata")).map(|section| section.data).collect();
+    if constants.iter().all(|data| data.iter().all(|&byte| byte == 0)) {
+        return None;
+    }
+    let holds = |mark: &&str| {
+        let (inner, first) = (format!("\0{mark}\0"), format!("{mark}\0"));
+        let inside = |data: &&[u8]| memchr::memmem::find(data, inner.as_bytes()).is_some();
+        constants.iter().any(|data| data.starts_with(first.as_bytes()) || inside(data))
+    };
+    Some(MARKS.into_iter().filter(holds).collect())
 }
 
 /// `struct module`: state (4, padded to 8), list_head (16), then `char name[56]`; equal from Linux 4.19 to 6.12.

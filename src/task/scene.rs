@@ -1,5 +1,7 @@
 //! From an image to its boot and root partitions: found by content and by grub.cfg's `root=`, never by a fixed place.
 
+use std::sync::Arc;
+
 use crate::error::{At, Error, Result};
 use crate::filesystem::{self, Filesystem, Kind};
 use crate::image::{Image, Partition, Volume};
@@ -35,6 +37,15 @@ impl Located {
     }
 }
 
+/// A kernel that the boot menu offers.
+#[derive(Debug, Clone)]
+pub(super) struct KernelFile {
+    /// Its path on the boot partition, such as `/boot/vmlinuz`.
+    pub(super) path: String,
+    /// Its content, or why it cannot be read.
+    pub(super) content: Result<Arc<[u8]>, String>,
+}
+
 /// The partition that GRUB reads.
 #[derive(Debug, Clone)]
 pub(super) struct Boot {
@@ -44,6 +55,8 @@ pub(super) struct Boot {
     pub(super) configuration: BootConfiguration,
     /// Paths of its regular files.
     pub(super) files: Vec<String>,
+    /// The kernels of all menu entries, each file once, in the menu's order.
+    pub(super) kernels: Vec<KernelFile>,
     /// Release of the kernel that the first menu entry boots, by the kernel's own header.
     pub(super) kernel_release: Result<KernelRelease, String>,
 }
@@ -132,14 +145,28 @@ fn read_boot(image: &Image, located: &Located) -> Result<Option<Boot>> {
     let configuration =
         BootConfiguration::parse(&String::from_utf8_lossy(&text)).at(|| GRUB_CONFIGURATION.to_owned())?;
     let files = regular_files(filesystem.as_mut())?;
-    let kernel = configuration.kernel().unwrap_or_default();
-    let kernel_release = read_release(filesystem.as_mut(), kernel).map_err(|error| error.to_string());
-    Ok(Some(Boot { located: located.clone(), configuration, files, kernel_release }))
+    let kernels = read_kernels(filesystem.as_mut(), &configuration);
+    let kernel_release = read_release(&kernels);
+    Ok(Some(Boot { located: located.clone(), configuration, files, kernels, kernel_release }))
 }
 
-fn read_release(filesystem: &mut dyn Filesystem, path: &str) -> Result<KernelRelease> {
-    let bytes = filesystem.read(path).at(|| path.to_owned())?;
-    Ok(KernelImage::parse(&bytes).at(|| path.to_owned())?.release())
+fn read_kernels(filesystem: &mut dyn Filesystem, configuration: &BootConfiguration) -> Vec<KernelFile> {
+    let mut kernels: Vec<KernelFile> = Vec::new();
+    for entry in &configuration.entries {
+        if kernels.iter().all(|kernel| kernel.path != entry.kernel) {
+            let content = filesystem.read(&entry.kernel).at(|| entry.kernel.clone());
+            let content = content.map(Arc::from).map_err(|error| error.to_string());
+            kernels.push(KernelFile { path: entry.kernel.clone(), content });
+        }
+    }
+    kernels
+}
+
+fn read_release(kernels: &[KernelFile]) -> Result<KernelRelease, String> {
+    let first = kernels.first().ok_or_else(|| format!("{GRUB_CONFIGURATION} names no kernel"))?;
+    let bytes = first.content.as_ref().map_err(Clone::clone)?;
+    let kernel = KernelImage::parse(bytes).at(|| first.path.clone());
+    kernel.map(|kernel| kernel.release()).map_err(|error| error.to_string())
 }
 
 /// Paths of all regular files, in byte order; a boot partition holds a dozen.

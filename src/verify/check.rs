@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::image::Image;
 use crate::infiniband::IpoibInterface;
-use crate::kernel::{KernelRelease, ModuleName};
-use crate::openwrt::{BootConfiguration, System};
+use crate::kernel::{KernelExports, KernelRelease, ModuleName};
+use crate::openwrt::{BootConfiguration, LoadReport, System};
 use crate::plan::{AutoloadWish, FileWish, Severity};
 
 /// What the overlays in force expect of the image.
@@ -21,6 +21,15 @@ pub(crate) struct Expectations {
     pub(crate) files: Vec<FileWish>,
     /// IPoIB interfaces that are to be configured.
     pub(crate) interfaces: Vec<IpoibInterface>,
+}
+
+/// A kernel that the boot menu offers.
+#[derive(Debug, Clone)]
+pub(crate) struct BootedKernel {
+    /// Its path on the boot partition.
+    pub(crate) path: String,
+    /// What it exports, or why that cannot be told.
+    pub(crate) exports: Result<KernelExports, String>,
 }
 
 /// Everything a check may look at. What could not be read is the reason why, so that a check can say so.
@@ -42,10 +51,21 @@ pub(crate) struct Evidence<'a> {
     pub(crate) root_problems: Vec<String>,
     /// Release of the kernel on the boot partition, from its bzImage header.
     pub(crate) kernel_release: Result<KernelRelease, String>,
+    /// The kernels of all menu entries, each file once, in the menu's order.
+    pub(crate) kernels: Vec<BootedKernel>,
     /// The system.
     pub(crate) system: Result<System, String>,
+    /// What the first menu entry's boot loads, or why that cannot be told.
+    pub(crate) load: Result<LoadReport, String>,
     /// What the overlays expect.
     pub(crate) expectations: Expectations,
+}
+
+impl Evidence<'_> {
+    /// The kernel that the first menu entry boots, where it could be read.
+    pub(crate) fn kernel(&self) -> Option<&KernelExports> {
+        self.kernels.first()?.exports.as_ref().ok()
+    }
 }
 
 /// A check's answer.

@@ -4,10 +4,12 @@
 
 mod check;
 mod checks;
+mod load;
 mod report;
 #[cfg(test)]
 pub(crate) mod specimen;
 
-pub(crate) use check::{Check, Evidence, Expectations, Outcome};
+pub(crate) use check::{BootedKernel, Check, Evidence, Expectations, Outcome};
 pub(crate) use checks::CHECKS;
+pub(crate) use load::{load, load_into};
 pub(crate) use report::{Count, Report, Row, check_ids, run};

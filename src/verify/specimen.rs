@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Evidence, Expectations, Outcome, Report, run};
+use super::{BootedKernel, Evidence, Expectations, Outcome, Report, load, run};
 use crate::filesystem::{Attributes, FileType, Metadata, Space};
 use crate::image::{Container, Disk, Form, Image, Lba, Partition, PartitionTable, Scheme};
-use crate::kernel::{KernelRelease, ModInfo, Module, ModuleName};
+use crate::kernel::{Export, KernelExports, KernelRelease, LoadRules, ModInfo, Module, ModuleName};
 use crate::openwrt::{
     AutoloadFile, AutoloadLine, BootConfiguration, InstalledModule, MenuEntry, ModuleDirectory, Node, PackageDatabase,
     Release, System, Tree,
@@ -23,6 +23,10 @@ pub(crate) struct Specimen {
     pub(crate) boot_files: Vec<String>,
     pub(crate) root_problems: Vec<String>,
     pub(crate) kernel_release: Result<KernelRelease, String>,
+    /// The kernel that both menu entries boot.
+    pub(crate) kernel: Result<KernelExports, String>,
+    /// A further kernel in the menu, `/boot/vmlinuz.old`.
+    pub(crate) second_kernel: Option<KernelExports>,
     pub(crate) system: System,
     /// Why the system cannot be read, where it cannot.
     pub(crate) unreadable: Option<String>,
@@ -40,6 +44,8 @@ impl Specimen {
             boot_files: vec!["/boot/grub/grub.cfg".into(), "/boot/vmlinuz".into()],
             root_problems: Vec::new(),
             kernel_release: Ok(KernelRelease::new(RELEASE)),
+            kernel: Ok(kernel(&KERNEL)),
+            second_kernel: None,
             system: system(),
             unreadable: None,
             expectations: Expectations::default(),
@@ -128,6 +134,14 @@ impl Specimen {
 
     /// The report on it.
     pub(crate) fn report(&self) -> Report {
+        let system = match &self.unreadable {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(self.system.clone()),
+        };
+        let mut kernels = vec![BootedKernel { path: "/boot/vmlinuz".into(), exports: self.kernel.clone() }];
+        if let Some(kernel) = &self.second_kernel {
+            kernels.push(BootedKernel { path: "/boot/vmlinuz.old".into(), exports: Ok(kernel.clone()) });
+        }
         let evidence = Evidence {
             image: &self.image,
             boot_partition: self.boot_partition,
@@ -137,10 +151,9 @@ impl Specimen {
             boot_problems: Vec::new(),
             root_problems: self.root_problems.clone(),
             kernel_release: self.kernel_release.clone(),
-            system: match &self.unreadable {
-                Some(reason) => Err(reason.clone()),
-                None => Ok(self.system.clone()),
-            },
+            load: load(&kernels, &system),
+            kernels,
+            system,
             expectations: self.expectations.clone(),
         };
         run(&evidence, &[])
@@ -212,7 +225,36 @@ fn entry(title: &str) -> MenuEntry {
     }
 }
 
-fn installed(name: &str, depends: &[&str]) -> InstalledModule {
+/// What the kernel exports.
+const KERNEL: [&str; 3] = ["irq_poll_init", "irq_poll_sched", "printk"];
+
+/// A kernel with these exports.
+pub(crate) fn kernel(exports: &[&str]) -> KernelExports {
+    let rules = LoadRules { checks_struct_module: true, struct_module_size: Some(1280), ..LoadRules::default() };
+    KernelExports::of_exports(exports.iter().map(|name| export(name)).collect(), rules)
+}
+
+/// An export that anybody may use.
+pub(crate) fn export(name: &str) -> Export {
+    Export { name: name.into(), gpl_only: false, namespace: None, crc: None }
+}
+
+/// What a module of that name imports and exports.
+fn symbols(name: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match name {
+        "ib_core" => (&["irq_poll_init", "irq_poll_sched", "printk"], &["ib_register_client", "ib_register_device"]),
+        "ib_cm" => (&["ib_register_client"], &["ib_create_cm_id"]),
+        "ib_ipoib" => (&["ib_create_cm_id", "ib_register_client"], &[]),
+        "ib_uverbs" => (&["ib_register_client"], &["ib_umem_get"]),
+        "mlx4_core" => (&["printk"], &["mlx4_register_auxiliary_driver"]),
+        "mlx4_ib" => (&["ib_register_device", "ib_umem_get", "mlx4_register_auxiliary_driver"], &[]),
+        _ => (&["printk"], &[]),
+    }
+}
+
+/// A module file.
+pub(crate) fn installed(name: &str, depends: &[&str]) -> InstalledModule {
+    let (imports, exports) = symbols(name);
     InstalledModule {
         name: ModuleName::new(name),
         path: format!("/lib/modules/{RELEASE}/{name}.ko"),
@@ -229,6 +271,8 @@ fn installed(name: &str, depends: &[&str]) -> InstalledModule {
             internal_name: Some(name.into()),
             this_module_size: Some(1280),
             has_modinfo: true,
+            imports: imports.iter().map(ToString::to_string).collect(),
+            exports: exports.iter().map(|name| export(name)).collect(),
             ..Module::default()
         }),
     }
@@ -299,7 +343,9 @@ fn a_skipped_check_has_no_row() {
         boot_problems: Vec::new(),
         root_problems: Vec::new(),
         kernel_release: Err("x".into()),
+        kernels: Vec::new(),
         system: Err("x".into()),
+        load: Err("x".into()),
         expectations: Expectations::default(),
     };
     let report = run(&evidence, &["boot-entries".into()]);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::set::{PROVIDERS, closure, directory, find, infiniband, with_directory};
+use super::set::{PROVIDERS, built_in, closure, directory, find, infiniband, with_directory};
 use super::{judge, number, skip, with_system};
 use crate::kernel::ModuleName;
 use crate::openwrt::{AUTOLOAD_DIRECTORY, AutoloadFile, BOOT_DIRECTORY, ModuleDirectory, System};
@@ -28,7 +28,8 @@ fn autoload_names(evidence: &Evidence<'_>) -> Outcome {
         if wished.is_empty() {
             return skip("there is no InfiniBand module to be loaded");
         }
-        let unnamed = wished.iter().filter(|name| !named.contains(name) && !directory.builtin.contains(name));
+        let built_in = built_in(evidence, directory);
+        let unnamed = wished.iter().filter(|name| !named.contains(name) && !built_in.contains(name));
         let problems = unnamed.map(|name| format!("{name} is named in no file of {AUTOLOAD_DIRECTORY}")).collect();
         judge(problems, || {
             // Entries for modules that are not there are normal (built-in ones), and skipped by kmodloader.
@@ -44,7 +45,7 @@ fn autoload_names(evidence: &Evidence<'_>) -> Outcome {
 }
 
 /// Modules present that nobody depends on, so that only an autoload entry loads them.
-fn must_be_named(directory: &ModuleDirectory) -> BTreeSet<ModuleName> {
+pub(super) fn must_be_named(directory: &ModuleDirectory) -> BTreeSet<ModuleName> {
     let user_facing = |name: &ModuleName| name.as_str() == "ib_ipoib" || PROVIDERS.contains(&name.as_str());
     infiniband(directory).into_iter().filter(user_facing).collect()
 }
@@ -67,34 +68,22 @@ fn lines(files: &[AutoloadFile]) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-pub(super) const AUTOLOAD_LINES: Check = Check {
-    id: "autoload-lines",
-    severity: Severity::Error,
-    claim: "Every autoload line is in the form that kmodloader accepts.",
-    remedy: "Write one module per line: name, one blank, parameters; no tab, no leading blank, line ends as on Unix.",
-    run: autoload_lines,
-};
-
-fn autoload_lines(evidence: &Evidence<'_>) -> Outcome {
-    with_system(evidence, |system| {
-        let traps = |directory: &'static str, files: &[AutoloadFile]| -> Vec<String> {
-            // A link's lines are reported where they stand.
-            let own = files.iter().filter(|file| file.link_target.is_none());
-            own.flat_map(|file| {
-                file.lines.iter().filter_map(move |line| {
-                    let trap = line.trap.as_deref()?;
-                    Some(format!("{directory}/{} line {}: {trap}", file.name, line.number))
-                })
+/// Lines of autoload files that look meant but that kmodloader ignores, one sentence each.
+pub(super) fn line_traps(system: &System) -> Vec<String> {
+    let traps = |directory: &'static str, files: &[AutoloadFile]| -> Vec<String> {
+        // A link's lines are reported where they stand.
+        let own = files.iter().filter(|file| file.link_target.is_none());
+        own.flat_map(|file| {
+            file.lines.iter().filter_map(move |line| {
+                let trap = line.trap.as_deref()?;
+                Some(format!("{directory}/{} line {}: {trap}", file.name, line.number))
             })
-            .collect()
-        };
-        let mut problems = traps(AUTOLOAD_DIRECTORY, &system.autoload);
-        problems.extend(traps(BOOT_DIRECTORY, &system.boot_autoload));
-        judge(problems, || {
-            let entries = lines(&system.autoload).count();
-            format!("{} in {}", number(entries, "entry"), number(system.autoload.len(), "file"))
         })
-    })
+        .collect()
+    };
+    let mut problems = traps(AUTOLOAD_DIRECTORY, &system.autoload);
+    problems.extend(traps(BOOT_DIRECTORY, &system.boot_autoload));
+    problems
 }
 
 pub(super) const AUTOLOAD_PARAMETERS: Check = Check {
@@ -180,7 +169,7 @@ fn boot_link(evidence: &Evidence<'_>) -> Outcome {
         for wish in evidence.expectations.autoload.iter().filter(|wish| wish.boot) {
             let early = lines(&system.boot_autoload).any(|line| *line.module == wish.module);
             let built_in =
-                directory(evidence, system).is_some_and(|directory| directory.builtin.contains(&wish.module));
+                directory(evidence, system).is_some_and(|found| built_in(evidence, found).contains(&wish.module));
             if !early && !built_in {
                 problems
                     .push(format!("{} is to be loaded early, but no file of {BOOT_DIRECTORY} names it", wish.module));
@@ -190,34 +179,6 @@ fn boot_link(evidence: &Evidence<'_>) -> Outcome {
             0 => "none, and none is expected".to_owned(),
             count => format!("{} lead to files", number(count, "link")),
         })
-    })
-}
-
-pub(super) const MODULES_CONF: Check = Check {
-    id: "modules-conf",
-    severity: Severity::Error,
-    claim: "/etc/modules.conf has no line that crashes kmodloader.",
-    remedy: "Complete or remove these lines (`options <module> <parameters>`, `blacklist <module>`): they crash the module \
-             loader at start, and no module is loaded.",
-    run: modules_conf,
-};
-
-fn modules_conf(evidence: &Evidence<'_>) -> Outcome {
-    with_system(evidence, |system| {
-        let Some(text) = &system.modules_conf else {
-            return Outcome::Pass { detail: "no such file".to_owned() };
-        };
-        let problems = text.lines().enumerate().filter_map(|(index, line)| {
-            let words: Vec<&str> = words(line).collect();
-            let broken = match words.as_slice() {
-                [] => false,
-                [_] => true,
-                ["options", _] => true,
-                _ => false,
-            };
-            broken.then(|| format!("line {}: `{}` is incomplete", index + 1, line.trim()))
-        });
-        judge(problems.collect(), || number(text.lines().count(), "line"))
     })
 }
 
@@ -283,7 +244,7 @@ mod tests {
     fn a_trap_is_told_with_its_line() {
         let mut specimen = Specimen::patched();
         specimen.system.autoload[0].lines[1].trap = Some("a leading blank".into());
-        assert_eq!(problems(&specimen, "autoload-lines"), ["/etc/modules.d/30-hw-network line 2: a leading blank"]);
+        assert_eq!(problems(&specimen, "kmodloader-traps"), ["/etc/modules.d/30-hw-network line 2: a leading blank"]);
     }
 
     #[test]
@@ -355,8 +316,11 @@ mod tests {
         specimen.system.modules_conf =
             Some("# note\noptions mlx4_core debug_level=1\noptions foo # x\nblacklist\n".into());
         assert_eq!(
-            problems(&specimen, "modules-conf"),
-            ["line 3: `options foo # x` is incomplete", "line 4: `blacklist` is incomplete"]
+            problems(&specimen, "kmodloader-traps"),
+            [
+                "/etc/modules.conf line 3: `options foo` has no parameters: kmodloader crashes on it and loads nothing",
+                "/etc/modules.conf line 4: `blacklist` stands alone: kmodloader crashes on it and loads nothing"
+            ]
         );
     }
 

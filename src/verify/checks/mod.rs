@@ -2,8 +2,13 @@
 
 mod autoload;
 mod boot;
+mod causes;
 mod container;
+mod features;
 mod files;
+mod kernel;
+mod link;
+mod loading;
 mod modules;
 mod network;
 mod set;
@@ -19,23 +24,31 @@ pub(crate) const CHECKS: &[Check] = &[
     boot::BOOT_FILESYSTEM,
     boot::ROOT_FILESYSTEM,
     boot::BOOT_ENTRIES,
+    kernel::KERNEL_FOUND,
     boot::KERNEL_RELEASE,
     boot::SINGLE_MODULE_DIRECTORY,
     set::MODULES_PRESENT,
     set::MODULE_CLOSURE,
     modules::MODULES_FLAT,
     modules::MODULES_UNCOMPRESSED,
-    modules::MODULES_ELF,
-    modules::MODULES_MODINFO,
     modules::MODULE_DUPLICATES,
     modules::VERMAGIC,
-    modules::THIS_MODULE_SIZE,
+    modules::STRUCT_MODULE,
+    link::SYMBOLS_RESOLVE,
+    link::GPL_ONLY,
+    link::NAMESPACES,
+    link::CRC,
+    link::DUPLICATE_EXPORTS,
+    features::MIXED_BUILDS,
+    loading::KMODLOADER_TRAPS,
     autoload::AUTOLOAD_NAMES,
-    autoload::AUTOLOAD_LINES,
     autoload::AUTOLOAD_PARAMETERS,
     autoload::BOOT_LINK,
-    autoload::MODULES_CONF,
     autoload::BLACKLIST,
+    loading::LOAD_ORDER,
+    loading::MODULES_UNUSED,
+    features::PORT_TYPE,
+    features::CONNECTED_MODE,
     network::NO_IPOIB_IN_BRIDGE,
     files::NETWORK_SCRIPT,
     files::INIT_SCRIPT,

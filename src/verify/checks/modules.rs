@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::link::refused;
 use super::set::with_directory;
 use super::{fail, judge, listing, number, skip};
-use crate::kernel::{Module, ModuleName};
+use crate::kernel::{Module, ModuleName, Reason};
 use crate::openwrt::{InstalledModule, ModuleDirectory};
 use crate::plan::Severity;
 use crate::verify::{Check, Evidence, Outcome};
@@ -46,44 +47,6 @@ fn modules_uncompressed(evidence: &Evidence<'_>) -> Outcome {
 
 fn is_compressed(path: &str) -> bool {
     !path.ends_with(".ko")
-}
-
-pub(super) const MODULES_ELF: Check = Check {
-    id: "modules-elf",
-    severity: Severity::Error,
-    claim: "Every .ko file is an x86-64 module; one that is not makes kmodloader load nothing at all.",
-    remedy: "Remove or replace these files: until then the system comes up without any module, network cards included.",
-    run: modules_elf,
-};
-
-fn modules_elf(evidence: &Evidence<'_>) -> Outcome {
-    with_directory(evidence, |_, directory| {
-        let broken = directory.modules.iter().filter_map(|module| match &module.module {
-            _ if module.size == 0 => Some(format!("{} is empty", module.path)),
-            Err(reason) => Some(format!("{}: {reason}", module.path)),
-            Ok(_) => None,
-        });
-        judge(broken.collect(), || format!("{} parsed", number(directory.modules.len(), "module")))
-    })
-}
-
-pub(super) const MODULES_MODINFO: Check = Check {
-    id: "modules-modinfo",
-    severity: Severity::Error,
-    claim: "Every module has .modinfo with a depends= string; without one kmodloader crashes.",
-    remedy: "Take modules made by the kernel's own build (modpost writes depends=), and no stripped-down copies.",
-    run: modules_modinfo,
-};
-
-fn modules_modinfo(evidence: &Evidence<'_>) -> Outcome {
-    with_directory(evidence, |_, directory| {
-        let problems = readable(directory).filter_map(|(installed, module)| match &module.modinfo.depends {
-            _ if !module.has_modinfo => Some(format!("{} has no .modinfo section", installed.path)),
-            None => Some(format!("{} has no depends=", installed.path)),
-            Some(_) => None,
-        });
-        judge(problems.collect(), || format!("{} with depends=", number(readable(directory).count(), "module")))
-    })
 }
 
 fn readable(directory: &ModuleDirectory) -> impl Iterator<Item = (&InstalledModule, &Module)> {
@@ -128,8 +91,13 @@ fn vermagic(evidence: &Evidence<'_>) -> Outcome {
                 groups.entry(vermagic.trim_end()).or_default().push(installed.name.as_str());
             }
         }
+        let refused = || refused(evidence, |reason| matches!(reason, Reason::Vermagic { .. } | Reason::NoVermagic));
         let Some((common, members)) = largest(&groups) else {
-            return skip("no module says for which kernel it was built");
+            let problems = refused();
+            return match problems.as_slice() {
+                [] => skip("no module says for which kernel it was built"),
+                _ => judge(problems, String::new),
+            };
         };
         let mut problems = odd_ones(&groups, common, members.len(), "vermagic");
         if common.split(' ').next() != Some(directory.release.as_str()) {
@@ -137,6 +105,17 @@ fn vermagic(evidence: &Evidence<'_>) -> Outcome {
                 "the modules were built for `{common}`, but their directory is for {}",
                 directory.release
             ));
+        }
+        if let Some(expected) = evidence.kernel().and_then(|kernel| kernel.rules.vermagic.as_deref()) {
+            // A comparison with checksums leaves the release out (same_magic); otherwise the strings are equal.
+            let fits = |vermagic: &&str| *vermagic == expected.trim_end();
+            let modversions = evidence.kernel().is_some_and(|kernel| kernel.modversions);
+            if !modversions && !groups.keys().any(fits) {
+                problems.push(format!("this kernel compares vermagic, and takes `{}` only", expected.trim_end()));
+            }
+        }
+        if problems.is_empty() {
+            problems = refused();
         }
         judge(problems, || format!("`{common}` in {}", number(members.len(), "module")))
     })
@@ -183,15 +162,15 @@ fn brief(names: &[&str]) -> String {
     }
 }
 
-pub(super) const THIS_MODULE_SIZE: Check = Check {
-    id: "this-module-size",
+pub(super) const STRUCT_MODULE: Check = Check {
+    id: "struct-module",
     severity: Severity::Error,
-    claim: "struct module has the same size in all modules; the kernel refuses one of another size.",
+    claim: "struct module has the kernel's size in all modules; the kernel refuses one of another size.",
     remedy: "The odd modules come from a kernel with other options: take all from the build that made this image's kernel.",
-    run: this_module_size,
+    run: struct_module,
 };
 
-fn this_module_size(evidence: &Evidence<'_>) -> Outcome {
+fn struct_module(evidence: &Evidence<'_>) -> Outcome {
     with_directory(evidence, |_, directory| {
         let mut groups: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
         let mut problems = Vec::new();
@@ -201,10 +180,24 @@ fn this_module_size(evidence: &Evidence<'_>) -> Outcome {
                 None => problems.push(format!("{} has no .gnu.linkonce.this_module", installed.path)),
             }
         }
+        let own = evidence.kernel().and_then(|kernel| kernel.rules.struct_module_size);
+        if let Some(own) = own {
+            problems.extend(groups.iter().filter(|(size, _)| **size != own).map(|(size, names)| {
+                let have = if names.len() == 1 { "has" } else { "have" };
+                format!("{} {have} struct module of {size} bytes; the kernel takes {own} only", brief(names))
+            }));
+            let fitting = groups.get(&own).map_or(0, Vec::len);
+            return judge(problems, || format!("{own} bytes in the kernel and in {}", number(fitting, "module")));
+        }
         match largest(&groups) {
             Some((common, members)) => {
                 problems.extend(odd_ones(&groups, common, members.len(), "struct module of size"));
-                judge(problems, || format!("{common} bytes in {}", number(members.len(), "module")))
+                judge(problems, || {
+                    format!(
+                        "{common} bytes in {}; the kernel's own size cannot be told",
+                        number(members.len(), "module")
+                    )
+                })
             }
             None if problems.is_empty() => fail("there is no module to compare with"),
             None => judge(problems, String::new),
@@ -214,6 +207,7 @@ fn this_module_size(evidence: &Evidence<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use crate::kernel::LoadRules;
     use crate::verify::specimen::{Specimen, passed, problems};
 
     #[test]
@@ -242,28 +236,28 @@ mod tests {
     fn an_empty_module_is_an_error() {
         let mut specimen = Specimen::patched();
         specimen.module("ib_cm").size = 0;
-        assert_eq!(problems(&specimen, "modules-elf"), ["/lib/modules/6.6.106/ib_cm.ko is empty"]);
+        assert_eq!(problems(&specimen, "kmodloader-traps"), ["/lib/modules/6.6.106/ib_cm.ko is empty"]);
     }
 
     #[test]
     fn a_file_that_is_no_module_says_why() {
         let mut specimen = Specimen::patched();
         specimen.module("ib_cm").module = Err("no ELF file".into());
-        assert_eq!(problems(&specimen, "modules-elf"), ["/lib/modules/6.6.106/ib_cm.ko: no ELF file"]);
+        assert_eq!(problems(&specimen, "kmodloader-traps"), ["/lib/modules/6.6.106/ib_cm.ko: no ELF file"]);
     }
 
     #[test]
     fn a_module_without_depends_would_crash_the_loader() {
         let mut specimen = Specimen::patched();
         specimen.parsed("ib_cm").modinfo.depends = None;
-        assert_eq!(problems(&specimen, "modules-modinfo"), ["/lib/modules/6.6.106/ib_cm.ko has no depends="]);
+        assert_eq!(problems(&specimen, "kmodloader-traps"), ["/lib/modules/6.6.106/ib_cm.ko has no depends="]);
     }
 
     #[test]
     fn a_module_without_modinfo_stops_the_loader() {
         let mut specimen = Specimen::patched();
         specimen.parsed("ib_cm").has_modinfo = false;
-        assert_eq!(problems(&specimen, "modules-modinfo"), ["/lib/modules/6.6.106/ib_cm.ko has no .modinfo section"]);
+        assert_eq!(problems(&specimen, "kmodloader-traps"), ["/lib/modules/6.6.106/ib_cm.ko has no .modinfo section"]);
     }
 
     #[test]
@@ -312,7 +306,12 @@ mod tests {
         let mut specimen = Specimen::patched();
         specimen.parsed("mlx4_ib").this_module_size = Some(1216);
         assert_eq!(
-            problems(&specimen, "this-module-size"),
+            problems(&specimen, "struct-module"),
+            ["mlx4_ib has struct module of 1216 bytes; the kernel takes 1280 only"]
+        );
+        specimen.kernel.as_mut().unwrap().rules = LoadRules::default();
+        assert_eq!(
+            problems(&specimen, "struct-module"),
             ["mlx4_ib has struct module of size `1216`; 6 others have `1280`"]
         );
     }
@@ -322,7 +321,7 @@ mod tests {
         let mut specimen = Specimen::patched();
         specimen.parsed("mlx4_ib").this_module_size = None;
         assert_eq!(
-            problems(&specimen, "this-module-size"),
+            problems(&specimen, "struct-module"),
             ["/lib/modules/6.6.106/mlx4_ib.ko has no .gnu.linkonce.this_module"]
         );
     }

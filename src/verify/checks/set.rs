@@ -1,7 +1,8 @@
 //! The modules as a set: are those that matter there, and does everything they depend on come with them?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::causes::symbol_table;
 use super::{fail, judge, listing, number, skip, with_system};
 use crate::kernel::ModuleName;
 use crate::openwrt::{InstalledModule, ModuleDirectory, System};
@@ -53,6 +54,16 @@ pub(super) fn with_directory(
     })
 }
 
+/// Modules that are part of the kernel: by modules.builtin, and by what the kernel exports.
+pub(super) fn built_in(evidence: &Evidence<'_>, directory: &ModuleDirectory) -> BTreeSet<ModuleName> {
+    let mut names: BTreeSet<ModuleName> = directory.builtin.iter().cloned().collect();
+    if let (Some(kernel), Some(table)) = (evidence.kernel(), symbol_table()) {
+        let modules = table.built_into(kernel).into_iter().flat_map(|entry| &entry.modules);
+        names.extend(modules.map(|name| ModuleName::new(name)));
+    }
+    names
+}
+
 /// The module `name` of `directory`.
 pub(super) fn find<'a>(directory: &'a ModuleDirectory, name: &ModuleName) -> Option<&'a InstalledModule> {
     directory.modules.iter().find(|module| module.name == *name)
@@ -78,16 +89,20 @@ pub(super) fn closure(
     directory: &ModuleDirectory,
     roots: impl IntoIterator<Item = ModuleName>,
 ) -> (BTreeSet<ModuleName>, BTreeSet<Gap>) {
+    let mut by_name = BTreeMap::new();
+    for module in &directory.modules {
+        by_name.entry(&module.name).or_insert(module);
+    }
     let mut reached = BTreeSet::new();
     let mut gaps = BTreeSet::new();
     let mut waiting: Vec<ModuleName> = roots.into_iter().collect();
     while let Some(name) = waiting.pop() {
-        let Some(module) = find(directory, &name) else { continue };
+        let Some(module) = by_name.get(&name) else { continue };
         if !reached.insert(name.clone()) {
             continue;
         }
         for dependency in depends(module) {
-            match find(directory, dependency) {
+            match by_name.get(dependency) {
                 Some(_) => waiting.push(dependency.clone()),
                 None => drop(gaps.insert(Gap { needed_by: name.clone(), missing: dependency.clone() })),
             }
@@ -96,15 +111,17 @@ pub(super) fn closure(
     (reached, gaps)
 }
 
+/// Whether the name alone tells that it is one of the InfiniBand stack.
+fn by_name(name: &ModuleName) -> bool {
+    let name = name.as_str();
+    name.starts_with("ib_") || name.starts_with("rdma_") || PROVIDERS.contains(&name)
+}
+
 /// Modules of the InfiniBand stack: ib_core and what depends on it, directly or through others.
 pub(super) fn infiniband(directory: &ModuleDirectory) -> BTreeSet<ModuleName> {
     let core = ModuleName::new("ib_core");
-    let by_name = |name: &ModuleName| {
-        let name = name.as_str();
-        name.starts_with("ib_") || name.starts_with("rdma_") || PROVIDERS.contains(&name)
-    };
     let mut found: BTreeSet<ModuleName> =
-        directory.modules.iter().map(|module| module.name.clone()).filter(by_name).collect();
+        directory.modules.iter().map(|module| module.name.clone()).filter(|name| by_name(name)).collect();
     loop {
         let before = found.len();
         for module in &directory.modules {
@@ -128,15 +145,20 @@ pub(super) const MODULES_PRESENT: Check = Check {
 };
 
 fn modules_present(evidence: &Evidence<'_>) -> Outcome {
-    with_directory(evidence, |_, directory| match evidence.expectations.modules.as_slice() {
-        [] => any_infiniband(directory),
-        expected => all_expected(directory, expected),
+    with_directory(evidence, |_, directory| {
+        let built_in = built_in(evidence, directory);
+        match evidence.expectations.modules.as_slice() {
+            [] => any_infiniband(directory, &built_in),
+            expected => all_expected(directory, &built_in, expected),
+        }
     })
 }
 
 /// Without an overlay to hold it against: is there InfiniBand support of any kind?
-fn any_infiniband(directory: &ModuleDirectory) -> Outcome {
-    let found = infiniband(directory);
+fn any_infiniband(directory: &ModuleDirectory, built_in: &BTreeSet<ModuleName>) -> Outcome {
+    let files = infiniband(directory);
+    let inside: BTreeSet<ModuleName> = built_in.iter().filter(|name| by_name(name)).cloned().collect();
+    let found: BTreeSet<ModuleName> = files.union(&inside).cloned().collect();
     if found.is_empty() {
         let ethernet: Vec<&str> = ["mlx4_core", "mlx5_core"]
             .into_iter()
@@ -152,7 +174,7 @@ fn any_infiniband(directory: &ModuleDirectory) -> Outcome {
         ));
     }
     let mut problems = Vec::new();
-    if find(directory, &ModuleName::new("ib_core")).is_none() {
+    if !found.contains(&ModuleName::new("ib_core")) {
         problems.push("ib_core, the InfiniBand core that every other InfiniBand module needs, is missing".to_owned());
     }
     if !PROVIDERS.iter().any(|name| found.contains(&ModuleName::new(name))) {
@@ -163,13 +185,18 @@ fn any_infiniband(directory: &ModuleDirectory) -> Outcome {
         );
     }
     judge(problems, || {
-        let names: Vec<&str> = found.iter().map(ModuleName::as_str).collect();
-        format!("{}: {}", number(names.len(), "InfiniBand module"), listing(&names))
+        let names: Vec<&str> = files.iter().map(ModuleName::as_str).collect();
+        let inside: Vec<&str> = inside.difference(&files).map(ModuleName::as_str).collect();
+        let inside = match inside.as_slice() {
+            [] => String::new(),
+            names => format!("; built into the kernel: {}", listing(names)),
+        };
+        format!("{}: {}{inside}", number(names.len(), "InfiniBand module"), listing(&names))
     })
 }
 
-fn all_expected(directory: &ModuleDirectory, expected: &[ModuleName]) -> Outcome {
-    let absent = |name: &&ModuleName| find(directory, name).is_none() && !directory.builtin.contains(name);
+fn all_expected(directory: &ModuleDirectory, built_in: &BTreeSet<ModuleName>, expected: &[ModuleName]) -> Outcome {
+    let absent = |name: &&ModuleName| find(directory, name).is_none() && !built_in.contains(name);
     let missing: Vec<&str> = expected.iter().filter(absent).map(ModuleName::as_str).collect();
     let mut problems: Vec<String> = Vec::new();
     if missing.len() == expected.len() && infiniband(directory).is_empty() {
@@ -201,8 +228,9 @@ fn module_closure(evidence: &Evidence<'_>) -> Outcome {
         if reached.is_empty() {
             return skip("there is no InfiniBand module whose dependencies could be followed");
         }
+        let built_in = built_in(evidence, directory);
         let problems = gaps.iter().map(|gap| {
-            let built_in = match directory.builtin.contains(&gap.missing) {
+            let built_in = match built_in.contains(&gap.missing) {
                 true => " (it is built into the kernel, which kmodloader does not count)",
                 false => "",
             };
