@@ -130,3 +130,82 @@ fn refusal(before: &KernelExports, after: &KernelExports, lost: BTreeMap<ModuleN
     ))
     .remedy("build the modules with the new kernel, and give --replace-modules with --modules BUILD_TREE")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ModuleWish;
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::kernel::test_module::fixtures;
+    use crate::kernel::{Export, LoadRules};
+    use crate::openwrt::testing::MemoryFilesystem;
+
+    /// A kernel with everything that the fixtures' modules import, but for what begins with `without`.
+    fn kernel(without: &str) -> KernelExports {
+        let parsed: Vec<Module> = fixtures().values().map(|bytes| Module::parse(bytes).unwrap()).collect();
+        let own: BTreeSet<&str> =
+            parsed.iter().flat_map(|module| &module.exports).map(|export| export.name.as_str()).collect();
+        let imports: BTreeSet<&str> = parsed.iter().flat_map(|module| &module.imports).map(String::as_str).collect();
+        let names = imports.into_iter().filter(|name| !own.contains(name) && !name.starts_with(without));
+        let export = |name: &str| Export { name: name.to_owned(), gpl_only: false, namespace: None, crc: None };
+        KernelExports::of_exports(names.map(export).collect(), LoadRules::default())
+    }
+
+    /// A system for the release that [`KernelExports::of_exports`] gives itself.
+    fn system(files: &[&str], autoload: &str) -> System {
+        let mut root = MemoryFilesystem::openwrt();
+        for file in files {
+            root.add_file(&format!("/lib/modules/6.6.106/{file}"), &fixtures()[*file]);
+        }
+        root.add_file("/etc/modules.d/50-ib", autoload);
+        System::read(&mut root, &[]).unwrap()
+    }
+
+    fn relinked(system: &System, wishes: &Wishes) -> Result<()> {
+        check_relink(&kernel("no such symbol"), &kernel("irq_poll_"), system, wishes)
+    }
+
+    #[test]
+    fn a_lost_module_is_named_with_its_symbols_before_those_that_need_it() {
+        let error = relinked(&system(&["ib_core.ko", "ib_cm.ko"], "ib_cm\n"), &Wishes::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Check);
+        assert_eq!(
+            error.message(),
+            "2 of the image's modules load with its kernel 6.6.106 and would no longer load with the new 6.6.106: ib_core \
+             (Unknown symbol irq_poll_complete (err -2); Unknown symbol irq_poll_disable (err -2); Unknown symbol \
+             irq_poll_init (err -2); Unknown symbol irq_poll_sched (err -2)), ib_cm (needs ib_core)"
+        );
+        assert!(error.remedy_text().unwrap().contains("--replace-modules"));
+    }
+
+    #[test]
+    fn a_module_that_nothing_loads_at_boot_counts_too() {
+        let error = relinked(&system(&["ib_core.ko"], ""), &Wishes::default()).unwrap_err();
+        assert!(error.message().starts_with("1 of the image's modules"), "{error}");
+    }
+
+    #[test]
+    fn what_did_not_load_before_is_no_loss() {
+        // ib_cm needs ib_core, which is not there.
+        relinked(&system(&["ib_cm.ko"], "ib_cm\n"), &Wishes::default()).unwrap();
+        relinked(&system(&["mlx4_core.ko"], "mlx4_core\n"), &Wishes::default()).unwrap();
+    }
+
+    #[test]
+    fn a_replacement_that_loads_saves_its_namesake_and_one_that_does_not_is_told() {
+        let wish = |bytes: &[u8]| Wishes {
+            modules: vec![ModuleWish {
+                name: ModuleName::new("ib_core"),
+                file_name: "ib_core.ko".to_owned(),
+                bytes: bytes.into(),
+                origin: String::new(),
+                reason: String::new(),
+            }],
+            ..Wishes::default()
+        };
+        let system = system(&["ib_core.ko"], "ib_core\n");
+        relinked(&system, &wish(&fixtures()["mlx4_core.ko"])).unwrap();
+        let error = relinked(&system, &wish(b"")).unwrap_err();
+        assert!(error.message().contains("ib_core (kmodloader loads nothing: ib_core.ko "), "{error}");
+    }
+}

@@ -112,12 +112,10 @@ impl Recipe {
             return Err(self.places.locate(error, "kernel_version"));
         }
         let alone = [("kernel_version", self.kernel_version.is_some()), ("replace_modules", self.replace_modules)];
-        for (key, _) in alone.iter().filter(|(_, given)| *given && self.kernel.is_none()) {
-            let error = Error::usage("this is for a new kernel, but none is given")
-                .remedy("name the bzImage: --kernel, or `kernel` in the recipe");
-            return Err(self.places.locate(error, key));
-        }
-        Ok(())
+        let Some((key, _)) = alone.iter().find(|(_, given)| *given && self.kernel.is_none()) else { return Ok(()) };
+        let error = Error::usage("this is for a new kernel, but none is given")
+            .remedy("name the bzImage: --kernel, or `kernel` in the recipe");
+        Err(self.places.locate(error, key))
     }
 
     fn refuse_packages(&self) -> Result<()> {
