@@ -161,6 +161,8 @@ pub(super) struct PatchArguments {
     pub(super) wishes: Wishes,
     #[command(flatten)]
     pub(super) additions: Additions,
+    #[command(flatten)]
+    pub(super) kernel: Kernel,
     /// Print the plan and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
     pub(super) dry_run: bool,
@@ -193,6 +195,11 @@ Examples:
 
   See what would change, and write nothing:
     ibwrt patch image.img.gz --recipe site.toml --dry-run
+
+  An official image, whose kernel lacks what InfiniBand needs: with a kernel of the
+  same release, built with CONFIG_INFINIBAND=m:
+    ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz \\
+        --kernel bzImage --modules linux-6.6.106 --overlay connectx3 -o router.img.gz
 
   Everything in one file, with a host name and a key of one's own:
     ibwrt patch image.img.gz --recipe site.toml --hostname fabric-gw \\
@@ -238,6 +245,21 @@ pub(super) struct Additions {
     file: Vec<String>,
 }
 
+/// Another kernel.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "The kernel")]
+pub(super) struct Kernel {
+    /// Replace the image's kernel by this one; refused when a module that loads now would no longer load
+    #[arg(long, value_name = "BZIMAGE")]
+    kernel: Option<PathBuf>,
+    /// The new version of the package `kernel`, which keeps its version otherwise
+    #[arg(long, value_name = "VERSION")]
+    kernel_version: Option<String>,
+    /// Along with the kernel, replace every module of the image by the one of that name from --modules
+    #[arg(long)]
+    replace_modules: bool,
+}
+
 impl Wishes {
     /// As the recipe takes them, without additions.
     pub(super) fn to_wishes(&self) -> CommandLineWishes {
@@ -260,6 +282,9 @@ impl PatchArguments {
             root_password_hash: additions.root_password_hash.clone(),
             ssh_keys: additions.ssh_key.clone(),
             files: additions.file.clone(),
+            kernel: self.kernel.kernel.clone(),
+            kernel_version: self.kernel.kernel_version.clone(),
+            replace_modules: self.kernel.replace_modules,
             ..self.wishes.to_wishes()
         }
     }

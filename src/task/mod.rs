@@ -4,6 +4,8 @@
 mod demo;
 mod evidence;
 mod inspect;
+mod kernel_swap;
+mod module_set;
 mod patch;
 mod report;
 mod request;
@@ -13,6 +15,7 @@ mod wishes;
 
 pub(crate) use demo::demo;
 pub(crate) use inspect::inspect;
+pub(crate) use kernel_swap::SwapFacts;
 pub(crate) use patch::patch;
 pub(crate) use report::{
     DemoReport, EditRow, FilesystemRow, InspectReport, OutputFacts, PatchOutcome, PatchReport, VerifyReport,
