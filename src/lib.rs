@@ -7,6 +7,7 @@ pub mod cli;
 mod apply;
 mod error;
 mod filesystem;
+mod graph;
 mod image;
 mod infiniband;
 mod kernel;

@@ -3,6 +3,7 @@
 
 mod demo;
 mod evidence;
+mod graph;
 mod inspect;
 mod patch;
 mod report;
@@ -12,6 +13,7 @@ mod verify;
 mod wishes;
 
 pub(crate) use demo::demo;
+pub(crate) use graph::{GraphReport, graph};
 pub(crate) use inspect::inspect;
 pub(crate) use patch::patch;
 pub(crate) use report::{
