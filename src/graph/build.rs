@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::{Graph, KernelNode, LoadStage, ModuleNode, Need, Scope, Standing};
 use super::words;
 use crate::infiniband;
-use crate::kernel::{KernelExports, Module, ModuleName, Verdict};
+use crate::kernel::{KernelExports, Module, ModuleName, SymbolTable, Verdict};
 use crate::openwrt::{
     AUTOLOAD_DIRECTORY, Attempt, BOOT_DIRECTORY, Cause, InstalledModule, LoadReport, Outcome, Stage, Trap,
 };
@@ -19,6 +19,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) modules: &'a [InstalledModule],
     /// What kmodloader does with them.
     pub(crate) report: &'a LoadReport,
+    /// Which option of a kernel a symbol belongs to.
+    pub(crate) symbols: &'a SymbolTable,
 }
 
 /// The graph of the modules in `scope`.
@@ -32,6 +34,7 @@ pub(crate) fn build(facts: &Facts<'_>, scope: Scope) -> Graph {
         node.infiniband = stack.contains(&file.name);
         if let Ok(module) = &file.module {
             index.resolve(file, module, &mut node, &mut needs);
+            node.advice = words::advice(&node.missing_symbols, facts.symbols);
         }
         nodes.insert(file.name.clone(), node);
     }
@@ -170,6 +173,7 @@ fn node(file: &InstalledModule, report: &LoadReport) -> ModuleNode {
         standing: Standing::NotAsked,
         cause: None,
         messages: Vec::new(),
+        advice: Vec::new(),
         kernel_symbols: Vec::new(),
         missing_symbols: Vec::new(),
     };
@@ -190,7 +194,7 @@ fn judge(node: &mut ModuleNode, outcome: &Outcome) {
     match outcome {
         Outcome::WaitsFor(names) => {
             node.standing = Standing::Waits;
-            node.cause = Some(format!("waits for {}", words::some(names, 2)));
+            node.cause = Some(words::waits_for(names));
             let names = words::some(names, usize::MAX);
             node.messages =
                 vec![format!("{}: kmodloader never asks the kernel, since {names} is not loaded", node.name)];
@@ -242,6 +246,7 @@ fn missing(name: &ModuleName, report: &LoadReport) -> ModuleNode {
         standing: Standing::Missing,
         cause: Some("no such file".to_owned()),
         messages,
+        advice: Vec::new(),
         kernel_symbols: Vec::new(),
         missing_symbols: Vec::new(),
     }

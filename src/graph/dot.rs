@@ -9,7 +9,7 @@ use super::words;
 const COLOURS: [(&str, &str, &str); 5] = [
     ("boot", "#2563eb", "#e3edfd"),
     ("main", "#15803d", "#e2f4e8"),
-    ("dependency", "#a16207", "#fbf1d9"),
+    ("dependency", "#7c3aed", "#efe9fd"),
     ("never", "#9ca3af", "#f6f7f8"),
     ("fails", "#dc2626", "#fde4e4"),
 ];

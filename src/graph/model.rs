@@ -90,6 +90,8 @@ pub(crate) struct ModuleNode {
     pub(crate) cause: Option<String>,
     /// Why it does not load, line by line: what the kernel logs, where it logs anything.
     pub(crate) messages: Vec<String>,
+    /// Which option of the kernel its missing symbols belong to, and what to do, where that is known.
+    pub(crate) advice: Vec<String>,
     /// The kernel's symbols that it uses, sorted.
     pub(crate) kernel_symbols: Vec<String>,
     /// Symbols that it needs and that neither the kernel nor any module there is exports, sorted.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::model::{Graph, LoadStage, ModuleNode, Need, Scope, Standing};
-use crate::kernel::{ModuleName, Reason, Refusal};
+use crate::kernel::{ModuleName, Reason, Refusal, SymbolTable};
 
 /// The first `most` of `names`, joined; the rest is counted.
 pub(super) fn some(names: &[impl Display], most: usize) -> String {
@@ -79,9 +79,9 @@ pub(super) fn stage(node: &ModuleNode) -> String {
 
 /// What the kinds of nodes are called in a legend, with the name of their style class.
 pub(super) const KINDS: [(&str, &str); 5] = [
-    ("boot", "modules-boot.d"),
-    ("main", "modules.d"),
-    ("dependency", "pulled in by depends="),
+    ("boot", "loaded from /etc/modules-boot.d"),
+    ("main", "from /etc/modules.d"),
+    ("dependency", "pulled in by another's depends="),
     ("never", "never loaded"),
     ("fails", "does not load"),
 ];
@@ -95,6 +95,27 @@ pub(super) fn kind(node: &ModuleNode) -> &'static str {
         (_, LoadStage::Dependency) => "dependency",
         (_, LoadStage::Never) => "never",
     }
+}
+
+/// What a module waits for, short enough for a box.
+pub(super) fn waits_for(names: &[ModuleName]) -> String {
+    /// Characters that two names may take.
+    const ROOM: usize = 21;
+    let two: usize = names.iter().take(2).map(|name| name.as_str().chars().count()).sum();
+    let most = if names.len() <= 2 && two <= ROOM { 2 } else { 1 };
+    format!("waits for {}", some(names, most))
+}
+
+/// Why a module lacks symbols that nothing there exports, and what to do: a sentence for each option of the kernel.
+pub(super) fn advice(missing: &[String], table: &SymbolTable) -> Vec<String> {
+    let mut advice: Vec<String> = Vec::new();
+    for entry in missing.iter().filter_map(|symbol| table.explain(symbol)) {
+        let sentence = format!("{}. Remedy: {}.", entry.cause(), entry.remedy);
+        if !advice.contains(&sentence) {
+            advice.push(sentence);
+        }
+    }
+    advice
 }
 
 /// Everything about a module, line by line.
@@ -118,7 +139,7 @@ pub(super) fn about(node: &ModuleNode) -> String {
         Standing::Missing => "there is no such file",
     };
     lines.push(standing.to_owned());
-    lines.extend(node.messages.iter().cloned());
+    lines.extend(node.messages.iter().chain(&node.advice).cloned());
     if node.path.is_some() {
         lines.push(format!("uses {} of the kernel", number(node.kernel_symbols.len(), "symbol")));
     }

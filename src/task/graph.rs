@@ -8,7 +8,7 @@ use super::scene::Scene;
 use crate::error::{At, Error, Result};
 use crate::graph::{self, Facts, Graph, Scope};
 use crate::image::Image;
-use crate::kernel::KernelExports;
+use crate::kernel::{KernelExports, SymbolTable};
 use crate::openwrt::{ModuleFile, Setup, System, simulate};
 use crate::progress::Progress;
 
@@ -52,8 +52,12 @@ pub(crate) fn graph(path: &Path, scope: Scope, progress: &dyn Progress) -> Resul
     let modules_conf = system.modules_conf_entries();
     let setup =
         Setup { files: &files, boot: &system.boot_autoload, main: &system.autoload, modules_conf: &modules_conf };
+    let symbols = SymbolTable::built_in()?;
     let report = simulate(&kernel, &setup);
-    let graph = graph::build(&Facts { kernel: &kernel, modules: &directory.modules, report: &report }, scope);
+    let graph = graph::build(
+        &Facts { kernel: &kernel, modules: &directory.modules, report: &report, symbols: &symbols },
+        scope,
+    );
     Ok(GraphReport { image: path.to_owned(), graph })
 }
 

@@ -88,7 +88,7 @@ fn columns(sizes: &[Size], layers: &[usize], grid: &Grid) -> Vec<Column> {
     for (column, segments) in columns.iter_mut().zip(grid.segments_by_gap()) {
         column.x = x;
         let crowd = u16::try_from(segments).unwrap_or(u16::MAX);
-        x += column.width + (56.0 + 1.6 * f64::from(crowd)).min(150.0);
+        x += column.width + (76.0 + 1.6 * f64::from(crowd)).min(160.0);
     }
     columns
 }

@@ -7,6 +7,9 @@ use super::super::model::{Graph, ModuleNode, Need};
 use super::super::words;
 use super::text::escape;
 
+/// Pixels that an arrow runs straight before it bends: there its count stands.
+const STUB: f64 = 25.0;
+
 /// Draws one need; `shift` is where the columns begin.
 pub(super) fn need(out: &mut String, graph: &Graph, need: &Need, route: &Route, shift: f64) -> Result {
     let fails = graph.fails(&need.to);
@@ -25,10 +28,15 @@ pub(super) fn need(out: &mut String, graph: &Graph, need: &Need, route: &Route, 
     if !route.backward {
         points.reverse();
     }
-    let d = path(&points);
+    let start = points.first().copied().unwrap_or_default();
+    if let Some(first) = points.first_mut().filter(|_| !route.backward) {
+        first.0 -= STUB;
+    }
+    let d = format!("M{:.1} {:.1}{}", start.0, start.1, path(&points));
     writeln!(out, "<g class=\"{class}\"><title>{}</title>", escape(&words::about_need(need)))?;
     writeln!(out, "<path class=\"line\" d=\"{d}\" marker-end=\"url(#{head})\"/><path class=\"hit\" d=\"{d}\"/>")?;
-    if let Some((x, y)) = points.first().filter(|_| !need.symbols.is_empty() && !route.backward) {
+    if !need.symbols.is_empty() && !route.backward {
+        let (x, y) = start;
         writeln!(out, "<text class=\"count\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", x - 3.0, y + 3.5, need.symbols.len())?;
     }
     writeln!(out, "</g>")
@@ -40,7 +48,7 @@ fn path(points: &[(f64, f64)]) -> String {
     let pairs = points.iter().zip(points.iter().skip(1));
     for (index, (&(ax, ay), &(bx, by))) in pairs.enumerate() {
         if index == 0 {
-            let _ = write!(d, "M{ax:.1} {ay:.1}");
+            let _ = write!(d, " L{ax:.1} {ay:.1}");
         }
         if index % 2 == 1 {
             let _ = write!(d, " L{bx:.1} {by:.1}");

@@ -9,6 +9,9 @@ use super::text::{cut, escape, fitting, width, wrapped};
 /// Lines of one module, and of all.
 const MOST_LINES: (usize, usize) = (8, 60);
 
+/// What advice begins with.
+const ADVICE: &str = "→ ";
+
 /// Elements of a known height.
 #[derive(Debug, Default)]
 pub(super) struct Panel {
@@ -23,7 +26,7 @@ impl Panel {
         let mut panel = Self::default();
         panel.section("What keeps modules from loading as a whole", &graph.remarks, room);
         panel.section("What the kernel says", &refusals(graph), room);
-        panel.section("Of whom the kernel is never asked", &waiting(graph), room);
+        panel.section("Modules that the kernel is never asked to load", &waiting(graph), room);
         panel
     }
 
@@ -34,9 +37,13 @@ impl Panel {
         self.height += 26.0;
         let _ = writeln!(self.text, "<text class=\"ink heading\" y=\"{:.1}\">{heading}</text>", self.height);
         let most = fitting(room, 12.0, false);
-        for line in paragraphs.iter().flat_map(|paragraph| wrapped(paragraph, most)) {
-            self.height += 18.0;
-            let _ = writeln!(self.text, "<text class=\"soft say\" y=\"{:.1}\">{}</text>", self.height, escape(&line));
+        for paragraph in paragraphs {
+            let class = if paragraph.starts_with(ADVICE) { "ink say advice" } else { "soft say" };
+            for line in wrapped(paragraph, most) {
+                self.height += 18.0;
+                let _ =
+                    writeln!(self.text, "<text class=\"{class}\" y=\"{:.1}\">{}</text>", self.height, escape(&line));
+            }
         }
         self.height += 8.0;
     }
@@ -47,12 +54,13 @@ fn refusals(graph: &Graph) -> Vec<String> {
     let mut lines = Vec::new();
     let standings = [Standing::Refused, Standing::Unreadable, Standing::Missing];
     let failing = graph.modules.iter().filter(|module| standings.contains(&module.standing));
-    for messages in failing.map(|module| &module.messages) {
+    for module in failing {
         let (most, _) = MOST_LINES;
-        lines.extend(messages.iter().take(most).cloned());
-        if messages.len() > most {
-            lines.push(format!("… and {} more", messages.len().saturating_sub(most)));
+        lines.extend(module.messages.iter().take(most).cloned());
+        if module.messages.len() > most {
+            lines.push(format!("… and {} more", module.messages.len().saturating_sub(most)));
         }
+        lines.extend(module.advice.iter().map(|advice| format!("{ADVICE}{advice}")));
     }
     let (_, most) = MOST_LINES;
     let beyond = lines.len().saturating_sub(most);
@@ -73,7 +81,7 @@ fn waiting(graph: &Graph) -> Vec<String> {
     match names.is_empty() {
         true => Vec::new(),
         false => vec![format!(
-            "kmodloader inserts a module when everything in its depends= is loaded. These wait in vain: {}",
+            "kmodloader inserts a module once everything in its depends= is loaded. These wait in vain: {}",
             names.join(", ")
         )],
     }
@@ -98,9 +106,9 @@ pub(super) fn legend(graph: &Graph) -> String {
     }
     let has = |test: fn(bool, bool) -> bool| graph.needs.iter().any(|need| test(need.depends, need.symbols.is_empty()));
     for (class, present, name) in [
-        ("", has(|depends, unused| depends && !unused), "needs so many symbols"),
-        (" undeclared", has(|depends, _| !depends), "not in depends="),
-        (" unused", has(|depends, unused| depends && unused), "in depends= only"),
+        ("", has(|depends, unused| depends && !unused), "needs (number: symbols it uses)"),
+        (" undeclared", has(|depends, _| !depends), "not named in depends="),
+        (" unused", has(|depends, unused| depends && unused), "named in depends= only"),
     ] {
         if !present {
             continue;

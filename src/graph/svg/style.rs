@@ -10,13 +10,14 @@ text { font-family: system-ui, 'DejaVu Sans', 'Segoe UI', Helvetica, Arial, sans
 .summary { font-size: 13px; }
 .heading { font-size: 13px; font-weight: 600; }
 .say { font-size: 12px; }
+.advice { font-style: italic; }
 .name { font-size: 13px; font-weight: 600; }
 .release { font-size: 16px; font-weight: 600; }
 .box { stroke-width: 1.4; }
 .kernel .box { fill: #eef0f3; stroke: #6b7280; }
 .boot .box { fill: #e3edfd; stroke: #2563eb; }
 .main .box { fill: #e2f4e8; stroke: #15803d; }
-.dependency .box { fill: #fbf1d9; stroke: #a16207; }
+.dependency .box { fill: #efe9fd; stroke: #7c3aed; }
 .never .box { fill: #f8f9fa; stroke: #c3c8d0; stroke-dasharray: 2 3; }
 .never .ink, .never .soft { fill: #6b7280; }
 .fails .box { fill: #fde4e4; stroke: #dc2626; stroke-width: 1.8; }
@@ -34,8 +35,8 @@ text { font-family: system-ui, 'DejaVu Sans', 'Segoe UI', Helvetica, Arial, sans
 .count { font-size: 10px; text-anchor: end; stroke-width: 3px; paint-order: stroke; stroke-linejoin: round; }
 .count { fill: #4b5563; stroke: #ffffff; }
 .bad .count { fill: #b91c1c; }
-.need:hover .line { stroke: #7c3aed; stroke-width: 2.6; }
-.need:hover .count { fill: #7c3aed; font-weight: 600; }
+.need:hover .line { stroke: #111827; stroke-width: 2.6; }
+.need:hover .count { fill: #111827; font-weight: 600; }
 .module:hover .box, .kernel:hover .box { stroke-width: 2.6; }
 @media (prefers-color-scheme: dark) {
 .ground { fill: #0f1419; }
@@ -44,7 +45,7 @@ text { font-family: system-ui, 'DejaVu Sans', 'Segoe UI', Helvetica, Arial, sans
 .kernel .box { fill: #1f262e; stroke: #8b94a3; }
 .boot .box { fill: #14274a; stroke: #6ea0ff; }
 .main .box { fill: #10301d; stroke: #4cc47a; }
-.dependency .box { fill: #352a10; stroke: #d9a53a; }
+.dependency .box { fill: #2a1f4a; stroke: #a78bfa; }
 .never .box { fill: #161b21; stroke: #4b5563; }
 .never .ink, .never .soft { fill: #8b94a3; }
 .fails .box { fill: #421a1c; stroke: #ff6b6b; }
@@ -57,8 +58,8 @@ text { font-family: system-ui, 'DejaVu Sans', 'Segoe UI', Helvetica, Arial, sans
 .platform-head { fill: #414b57; }
 .count { fill: #a3adba; stroke: #0f1419; }
 .bad .count { fill: #ff9a9a; }
-.need:hover .line { stroke: #c4a6ff; }
-.need:hover .count { fill: #c4a6ff; }
+.need:hover .line { stroke: #ffffff; }
+.need:hover .count { fill: #ffffff; }
 }
 ";
 
