@@ -8,6 +8,7 @@ mod apply;
 mod digest;
 mod error;
 mod filesystem;
+mod graph;
 mod image;
 mod infiniband;
 mod kernel;

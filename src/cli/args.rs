@@ -121,6 +121,7 @@ pub(super) enum Command {
     Patch(Box<PatchArguments>),
     Verify(Box<VerifyArguments>),
     Inspect(InspectArguments),
+    Graph(GraphArguments),
     Overlays(OverlaysArguments),
     Demo(DemoArguments),
     /// Print the JSON schema of recipe files
@@ -340,6 +341,39 @@ Examples:
 pub(super) struct InspectArguments {
     /// The image (.img or .img.gz)
     pub(super) image: PathBuf,
+}
+
+/// Draw the module graph of an image.
+///
+/// Shows the kernel, the InfiniBand modules and what they need: who uses whose symbols, which autoload entry loads what,
+/// what is never loaded, and what the kernel refuses, with its own words. The picture is one SVG file that any browser
+/// shows, in light and dark; boxes and arrows have tooltips. DOT is for Graphviz.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  ibwrt graph router.img.gz -o modules.svg\n  \
+                             ibwrt graph router.img.gz --all | dot -Tpdf -o modules.pdf\n  \
+                             ibwrt graph router.img.gz --format json")]
+pub(super) struct GraphArguments {
+    /// The image (.img or .img.gz); never touched
+    pub(super) image: PathBuf,
+    /// Where the picture goes: .svg, .dot or .gv; standard output without it, or for -
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Its form, where the file's ending does not tell; DOT on standard output
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub(super) form: Option<GraphForm>,
+    /// Show every module of the image
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Replace the output if it exists
+    #[arg(short, long)]
+    pub(super) force: bool,
+}
+
+/// The form of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum GraphForm {
+    Svg,
+    Dot,
 }
 
 /// List, show or export the overlays: what can be put into an image.

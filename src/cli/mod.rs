@@ -6,6 +6,7 @@
 mod args;
 mod defect;
 mod demo;
+mod graph;
 mod inspect;
 mod manual;
 mod overlays;
@@ -49,6 +50,7 @@ fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
         Command::Patch(arguments) => patch::run(arguments, terminal),
         Command::Verify(arguments) => verify::run(arguments, terminal),
         Command::Inspect(arguments) => inspect::run(arguments, terminal),
+        Command::Graph(arguments) => graph::run(arguments, terminal),
         Command::Overlays(arguments) => overlays::run(arguments, terminal),
         Command::Demo(arguments) => demo::run(arguments, terminal),
         Command::Schema => schema::run(terminal),

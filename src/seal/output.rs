@@ -150,7 +150,7 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn check_folder(folder: &Path) -> Result<()> {
+pub(super) fn check_folder(folder: &Path) -> Result<()> {
     match fs::metadata(folder) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(Error::usage(format!("{} is not a folder", folder.display()))),
@@ -162,7 +162,7 @@ fn check_folder(folder: &Path) -> Result<()> {
     }
 }
 
-fn check_existing(path: &Path, metadata: &Metadata, input: Option<&Path>, force: bool) -> Result<()> {
+pub(super) fn check_existing(path: &Path, metadata: &Metadata, input: Option<&Path>, force: bool) -> Result<()> {
     if metadata.is_dir() {
         return Err(
             Error::usage(format!("the output {} is a folder", path.display())).remedy("name the file to write in it")
@@ -186,7 +186,7 @@ fn check_existing(path: &Path, metadata: &Metadata, input: Option<&Path>, force:
     Ok(())
 }
 
-fn exists(path: &Path) -> Error {
+pub(super) fn exists(path: &Path) -> Error {
     Error::usage(format!("the output {} exists already", path.display()))
         .remedy("give another name, or --force to replace it")
 }
@@ -209,7 +209,7 @@ fn is_same_file(path: &Path, metadata: &Metadata, input: &Path) -> bool {
 
 /// A temporary file in `folder`. Images hold no secrets that others may not read as a rule, and web servers must read
 /// them: the mode is 0644 as far as the umask allows.
-fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+pub(super) fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(".ibwrt-").suffix(".part");
     #[cfg(unix)]
@@ -221,7 +221,7 @@ fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Gives `file` the name `path`, and makes the name last.
-fn persist(file: NamedTempFile, path: &Path, force: bool) -> Result<()> {
+pub(super) fn persist(file: NamedTempFile, path: &Path, force: bool) -> Result<()> {
     let named = if force { file.persist(path) } else { file.persist_noclobber(path) };
     named.map_err(|error| match error.error.kind() {
         ErrorKind::AlreadyExists => exists(path),
@@ -233,7 +233,7 @@ fn persist(file: NamedTempFile, path: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-fn cannot_create(path: &Path, folder: &Path, error: io::Error) -> Error {
+pub(super) fn cannot_create(path: &Path, folder: &Path, error: io::Error) -> Error {
     let remedy = match error.kind() {
         ErrorKind::PermissionDenied => {
             format!("make the folder {} writable for your user, or choose another", folder.display())
@@ -245,7 +245,7 @@ fn cannot_create(path: &Path, folder: &Path, error: io::Error) -> Error {
     Error::io("create", path, error).remedy(remedy)
 }
 
-fn cannot_write(path: &Path, error: io::Error) -> Error {
+pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Error::io("write", path, error).remedy("make room on that filesystem, or choose another")

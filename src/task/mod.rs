@@ -3,6 +3,7 @@
 
 mod demo;
 mod evidence;
+mod graph;
 mod inspect;
 mod kernel_swap;
 mod module_set;
@@ -14,6 +15,7 @@ mod verify;
 mod wishes;
 
 pub(crate) use demo::demo;
+pub(crate) use graph::{GraphReport, graph};
 pub(crate) use inspect::inspect;
 pub(crate) use kernel_swap::SwapFacts;
 pub(crate) use patch::patch;
