@@ -82,7 +82,9 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     }
     render_edits::space(page, "Room in the root filesystem", &report.space);
     render_edits::findings(page, &report.findings);
-    if let Some(checks) = &report.checks {
+    // Failed checks of a refused result are an error, said on stderr; here they would stand twice.
+    let checks = report.checks.as_ref().filter(|_| report.outcome == PatchOutcome::Written);
+    if let Some(checks) = checks {
         page.heading("Checks on the result");
         if verbose {
             render_checks::table(page, checks);
@@ -97,7 +99,6 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
             page.gap();
             page.line(&Tone::Strong.paint("Dry run: nothing was written."));
         }
-        // The refusal itself is an error, said on stderr.
         (None, _) => {}
     }
 }
@@ -151,6 +152,9 @@ fn written(page: &mut Page, output: &OutputFacts) {
 
 /// What to type next.
 fn next(page: &mut Page, report: &PatchReport) {
+    if report.outcome == PatchOutcome::Refused {
+        return;
+    }
     page.heading("Next");
     let Some(output) = &report.output else {
         page.paragraph(2, "Run it again without --dry-run and with -o OUT.");
