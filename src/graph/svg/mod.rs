@@ -13,7 +13,7 @@ use super::layout::{Placement, Rect, Size, layout};
 use super::model::{Graph, ModuleNode};
 use super::words;
 use panel::Panel;
-use text::{escape, width};
+use text::escape;
 
 /// Pixels around everything.
 const MARGIN: f64 = 24.0;
