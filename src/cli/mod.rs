@@ -16,6 +16,7 @@ mod render_edits;
 mod schema;
 mod terminal;
 mod verify;
+mod wish_args;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
