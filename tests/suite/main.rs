@@ -13,6 +13,7 @@ mod bad_input;
 mod boot;
 mod cases;
 mod kernel_swap;
+mod graph;
 mod made_images;
 mod patch;
 mod support;
