@@ -1,3 +1,4 @@
+use super::text::width;
 use super::super::test_graph::{file, fixture_kernel, fixture_modules, graph, graph_over, module};
 use super::super::{Scope, dot};
 use super::*;
