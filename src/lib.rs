@@ -5,8 +5,10 @@
 pub mod cli;
 
 mod apply;
+mod digest;
 mod error;
 mod filesystem;
+mod graph;
 mod image;
 mod infiniband;
 mod kernel;

@@ -2,30 +2,30 @@
 
 use crate::error::{At as _, Error, Result};
 use crate::filesystem::{FileType, Filesystem};
-use crate::plan::{Change, Content, Edit, Plan};
+use crate::plan::{Change, Content, Edit};
 
-/// Carries out the edits of `plan` on `root`, in order. `root` is to be finished by the caller, or dropped on error.
+/// Carries out `edits` on `filesystem`, in order. It is to be finished by the caller, or dropped on error.
 ///
 /// # Errors
 /// Those of the filesystem, with the path of the edit as place.
-pub(crate) fn apply(plan: &Plan, root: &mut dyn Filesystem) -> Result<()> {
-    plan.edits.iter().try_for_each(|edit| carry_out(edit, root).at(|| edit.path.clone()))
+pub(crate) fn apply(edits: &[Edit], filesystem: &mut dyn Filesystem) -> Result<()> {
+    edits.iter().try_for_each(|edit| carry_out(edit, filesystem).at(|| edit.path.clone()))
 }
 
-fn carry_out(edit: &Edit, root: &mut dyn Filesystem) -> Result<()> {
+fn carry_out(edit: &Edit, filesystem: &mut dyn Filesystem) -> Result<()> {
     let path = edit.path.as_str();
     match (edit.change, &edit.content) {
-        (Change::Remove, _) => root.remove(path),
-        (Change::Attributes, _) => root.set_attributes(path, edit.attributes),
+        (Change::Remove, _) => filesystem.remove(path),
+        (Change::Attributes, _) => filesystem.set_attributes(path, edit.attributes),
         (Change::Add | Change::Replace, None) => Err(Error::usage("the plan does not say what is to be there")),
         (change, Some(content)) => {
             if change == Change::Replace {
-                make_way(path, content, root)?;
+                make_way(path, content, filesystem)?;
             }
             match content {
-                Content::File(bytes) => root.write(path, bytes, edit.attributes),
-                Content::Directory => root.make_directory(path, edit.attributes),
-                Content::Symlink(target) => root.symlink(path, target),
+                Content::File(bytes) => filesystem.write(path, bytes, edit.attributes),
+                Content::Directory => filesystem.make_directory(path, edit.attributes),
+                Content::Symlink(target) => filesystem.symlink(path, target),
             }
         }
     }
@@ -33,11 +33,11 @@ fn carry_out(edit: &Edit, root: &mut dyn Filesystem) -> Result<()> {
 
 /// Removes what stands at `path` when it is of another type than what is to come, so that a write never goes through
 /// a symlink and never meets a directory.
-fn make_way(path: &str, content: &Content, root: &mut dyn Filesystem) -> Result<()> {
-    let Some(metadata) = root.metadata(path)? else { return Ok(()) };
+fn make_way(path: &str, content: &Content, filesystem: &mut dyn Filesystem) -> Result<()> {
+    let Some(metadata) = filesystem.metadata(path)? else { return Ok(()) };
     match (metadata.file_type, content) {
         (FileType::Regular, Content::File(_)) | (FileType::Symlink, Content::Symlink(_)) => Ok(()),
-        (FileType::Regular | FileType::Symlink, _) => root.remove(path),
+        (FileType::Regular | FileType::Symlink, _) => filesystem.remove(path),
         (FileType::Directory | FileType::Special, _) => {
             Err(Error::usage("a directory or device node stands here and is not replaced"))
         }
@@ -49,18 +49,6 @@ mod tests {
     use super::*;
     use crate::filesystem::Attributes;
     use crate::openwrt::testing::{MemoryFilesystem, MemoryNode};
-    use crate::plan::SpaceForecast;
-
-    fn plan(edits: Vec<Edit>) -> Plan {
-        let space = SpaceForecast {
-            block_size: 4096,
-            free_blocks_before: 1,
-            free_blocks_after: 1,
-            free_inodes_before: 1,
-            free_inodes_after: 1,
-        };
-        Plan { edits, findings: Vec::new(), space }
-    }
 
     fn edit(path: &str, change: Change, content: Option<Content>) -> Edit {
         let attributes = Attributes::root(0o640);
@@ -85,7 +73,7 @@ mod tests {
             edit("/new/file", Change::Attributes, file("a")),
             edit("/old", Change::Remove, None),
         ];
-        apply(&plan(edits), &mut root).unwrap();
+        apply(&edits, &mut root).unwrap();
         let attributes = Attributes::root(0o640);
         assert_eq!(root.nodes["/new"], MemoryNode::Directory(attributes));
         assert_eq!(root.nodes["/new/file"], MemoryNode::File(b"a".to_vec(), attributes));
@@ -97,7 +85,7 @@ mod tests {
     #[test]
     fn an_error_names_the_path_of_the_edit() {
         let mut root = MemoryFilesystem::new();
-        let error = apply(&plan(vec![edit("/a/b", Change::Add, file("x"))]), &mut root).unwrap_err();
+        let error = apply(&[edit("/a/b", Change::Add, file("x"))], &mut root).unwrap_err();
         assert_eq!(error.to_string(), "/a/b: no directory above /a/b");
     }
 
@@ -105,7 +93,7 @@ mod tests {
     fn a_directory_is_never_replaced() {
         let mut root = MemoryFilesystem::new();
         root.add_directory("/a");
-        let error = apply(&plan(vec![edit("/a", Change::Replace, file("x"))]), &mut root).unwrap_err();
+        let error = apply(&[edit("/a", Change::Replace, file("x"))], &mut root).unwrap_err();
         assert_eq!(error.to_string(), "/a: a directory or device node stands here and is not replaced");
     }
 }

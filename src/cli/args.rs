@@ -121,6 +121,7 @@ pub(super) enum Command {
     Patch(Box<PatchArguments>),
     Verify(Box<VerifyArguments>),
     Inspect(InspectArguments),
+    Graph(GraphArguments),
     Overlays(OverlaysArguments),
     Demo(DemoArguments),
     /// Print the JSON schema of recipe files
@@ -161,6 +162,8 @@ pub(super) struct PatchArguments {
     pub(super) wishes: Wishes,
     #[command(flatten)]
     pub(super) additions: Additions,
+    #[command(flatten)]
+    pub(super) kernel: Kernel,
     /// Print the plan and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
     pub(super) dry_run: bool,
@@ -193,6 +196,11 @@ Examples:
 
   See what would change, and write nothing:
     ibwrt patch image.img.gz --recipe site.toml --dry-run
+
+  An official image, whose kernel lacks what InfiniBand needs: with a kernel of the
+  same release, built with CONFIG_INFINIBAND=m:
+    ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz \\
+        --kernel bzImage --modules linux-6.6.106 --overlay connectx3 -o router.img.gz
 
   Everything in one file, with a host name and a key of one's own:
     ibwrt patch image.img.gz --recipe site.toml --hostname fabric-gw \\
@@ -238,6 +246,21 @@ pub(super) struct Additions {
     file: Vec<String>,
 }
 
+/// Another kernel.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "The kernel")]
+pub(super) struct Kernel {
+    /// Replace the image's kernel by this one; refused when a module that loads now would no longer load
+    #[arg(long, value_name = "BZIMAGE")]
+    kernel: Option<PathBuf>,
+    /// The new version of the package `kernel`, which keeps its version otherwise
+    #[arg(long, value_name = "VERSION")]
+    kernel_version: Option<String>,
+    /// Along with the kernel, replace every module of the image by the one of that name from --modules
+    #[arg(long)]
+    replace_modules: bool,
+}
+
 impl Wishes {
     /// As the recipe takes them, without additions.
     pub(super) fn to_wishes(&self) -> CommandLineWishes {
@@ -260,6 +283,9 @@ impl PatchArguments {
             root_password_hash: additions.root_password_hash.clone(),
             ssh_keys: additions.ssh_key.clone(),
             files: additions.file.clone(),
+            kernel: self.kernel.kernel.clone(),
+            kernel_version: self.kernel.kernel_version.clone(),
+            replace_modules: self.kernel.replace_modules,
             ..self.wishes.to_wishes()
         }
     }
@@ -315,6 +341,39 @@ Examples:
 pub(super) struct InspectArguments {
     /// The image (.img or .img.gz)
     pub(super) image: PathBuf,
+}
+
+/// Draw the module graph of an image.
+///
+/// Shows the kernel, the InfiniBand modules and what they need: who uses whose symbols, which autoload entry loads what,
+/// what is never loaded, and what the kernel refuses, with its own words. The picture is one SVG file that any browser
+/// shows, in light and dark; boxes and arrows have tooltips. DOT is for Graphviz.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  ibwrt graph router.img.gz -o modules.svg\n  \
+                             ibwrt graph router.img.gz --all | dot -Tpdf -o modules.pdf\n  \
+                             ibwrt graph router.img.gz --format json")]
+pub(super) struct GraphArguments {
+    /// The image (.img or .img.gz); never touched
+    pub(super) image: PathBuf,
+    /// Where the picture goes: .svg, .dot or .gv; standard output without it, or for -
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Its form, where the file's ending does not tell; DOT on standard output
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub(super) form: Option<GraphForm>,
+    /// Show every module of the image
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Replace the output if it exists
+    #[arg(short, long)]
+    pub(super) force: bool,
+}
+
+/// The form of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum GraphForm {
+    Svg,
+    Dot,
 }
 
 /// List, show or export the overlays: what can be put into an image.

@@ -4,7 +4,9 @@
 //! `{"error": …}`. What is for people only (errors, progress) goes to stderr.
 
 mod args;
+mod defect;
 mod demo;
+mod graph;
 mod inspect;
 mod manual;
 mod overlays;
@@ -37,10 +39,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     parsed.global.color.apply();
     let terminal = Terminal::new(&parsed.global);
-    match dispatch(&parsed.command, &terminal) {
+    defect::guarded(|| match dispatch(&parsed.command, &terminal) {
         Ok(code) => code,
         Err(error) => terminal.error(&error),
-    }
+    })
 }
 
 fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
@@ -48,6 +50,7 @@ fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
         Command::Patch(arguments) => patch::run(arguments, terminal),
         Command::Verify(arguments) => verify::run(arguments, terminal),
         Command::Inspect(arguments) => inspect::run(arguments, terminal),
+        Command::Graph(arguments) => graph::run(arguments, terminal),
         Command::Overlays(arguments) => overlays::run(arguments, terminal),
         Command::Demo(arguments) => demo::run(arguments, terminal),
         Command::Schema => schema::run(terminal),

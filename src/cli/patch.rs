@@ -77,7 +77,10 @@ fn epoch(value: Option<&str>) -> Result<Option<u64>> {
 pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     opened(page, report);
     render_edits::edits(page, &report.edits, report.outcome != PatchOutcome::Written);
-    render_edits::space(page, &report.space);
+    if let Some(space) = &report.boot_space {
+        render_edits::space(page, "Room on the boot partition", space);
+    }
+    render_edits::space(page, "Room in the root filesystem", &report.space);
     render_edits::findings(page, &report.findings);
     if let Some(checks) = &report.checks {
         page.heading("Checks on the result");
@@ -109,7 +112,11 @@ fn opened(page: &mut Page, report: &PatchReport) {
         (description, target) => format!("{description}, {target}"),
     };
     page.fact("partitions", &partitions(&report.table));
-    page.fact("system", &format!("{system}, kernel {}", report.kernel_release));
+    let kernel = report.kernel_swap.as_ref().and_then(|swap| swap.release_before.as_ref());
+    page.fact("system", &format!("{system}, kernel {}", kernel.unwrap_or(&report.kernel_release)));
+    if let Some(swap) = &report.kernel_swap {
+        page.fact("new kernel", &format!("{} ({})", swap.release, swap.file.display()));
+    }
     if !report.overlays.is_empty() {
         page.fact("overlays", &report.overlays.join(", "));
     }

@@ -1,7 +1,7 @@
 //! The plan's edits for people: what is added, replaced, changed and removed.
 
 use super::page::{Page, Tone, number, size};
-use crate::plan::{Change, Finding, Severity, SpaceForecast};
+use crate::plan::{Change, Finding, Role, Severity, SpaceForecast};
 use crate::task::EditRow;
 
 /// Groups of edits in the order in which they are shown.
@@ -44,9 +44,10 @@ pub(super) fn edits(page: &mut Page, edits: &[EditRow], planned: bool) {
 fn rows(page: &mut Page, group: &[&EditRow]) {
     let mut reason = None;
     for edit in group {
-        if reason != Some(edit.reason.as_str()) {
-            page.line(&format!("  {}", Tone::Faint.paint(&edit.reason)));
-            reason = Some(&edit.reason);
+        if reason != Some((edit.partition, edit.reason.as_str())) {
+            let place = if edit.partition == Role::Boot { " (boot partition)" } else { "" };
+            page.line(&format!("  {}", Tone::Faint.paint(&format!("{}{place}", edit.reason))));
+            reason = Some((edit.partition, &edit.reason));
         }
         page.line(format!("    {:<PATH$} {}", shown(&edit.path), becomes(edit)).trim_end());
     }
@@ -71,9 +72,9 @@ fn becomes(edit: &EditRow) -> String {
 }
 
 /// Room before and after.
-pub(super) fn space(page: &mut Page, space: &SpaceForecast) {
+pub(super) fn space(page: &mut Page, title: &str, space: &SpaceForecast) {
     let bytes = |blocks: u64| size(blocks.saturating_mul(u64::from(space.block_size)));
-    page.heading("Room in the root filesystem");
+    page.heading(title);
     page.fact(
         "blocks",
         &format!(
@@ -84,6 +85,10 @@ pub(super) fn space(page: &mut Page, space: &SpaceForecast) {
             bytes(space.free_blocks_after)
         ),
     );
+    // FAT has none.
+    if space.free_inodes_before == u64::MAX {
+        return;
+    }
     page.fact("inodes", &format!("{} free before, {} after", space.free_inodes_before, space.free_inodes_after));
 }
 
@@ -114,6 +119,7 @@ mod tests {
 
     fn row(path: &str, change: Change, size: u64, reason: &str) -> EditRow {
         EditRow {
+            partition: Role::Root,
             path: path.into(),
             change,
             becomes: "file",
@@ -148,6 +154,18 @@ Replaced: 1 path, 9 B
   the recipe
     /etc/banner                                              9 B  0644 (was 4 B)
 "
+        );
+    }
+
+    #[test]
+    fn an_edit_of_the_boot_partition_says_so() {
+        let swap = row("/boot/vmlinuz", Change::Replace, 4, "kernel swap");
+        let mut page = Page::new();
+        edits(&mut page, &[EditRow { partition: Role::Boot, ..swap }], true);
+        let text = page.plain();
+        assert!(
+            text.starts_with("To be replaced: 1 path, 4 B\n  kernel swap (boot partition)\n    /boot/vmlinuz "),
+            "{text}"
         );
     }
 

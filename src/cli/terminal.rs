@@ -60,6 +60,11 @@ impl Terminal {
         &self.bar
     }
 
+    /// How reports are written.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Whether more is to be said.
     pub(super) fn verbose(&self) -> bool {
         self.verbose

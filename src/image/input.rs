@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use super::digest::Sha256Hex;
+use crate::digest::Sha256Hex;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 

@@ -1,7 +1,6 @@
 //! Container formats, the copy-on-write disk and the partition tables. Nothing here knows OpenWrt.
 
 mod container;
-mod digest;
 mod disk;
 mod foreign;
 mod gzip;
@@ -12,7 +11,6 @@ mod trailer;
 mod volume;
 
 pub(crate) use container::{Container, Form, Image};
-pub(crate) use digest::{Sha256Hex, sha256_hex};
 pub(crate) use disk::{Disk, DiskBuilder};
 pub(crate) use partition::{Lba, Partition, PartitionTable, SECTOR, Scheme};
 pub(crate) use trailer::{Trailer, TrailerKind};

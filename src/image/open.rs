@@ -173,8 +173,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::digest::sha256_hex;
     use crate::error::ErrorKind as Kind;
-    use crate::image::{Scheme, TrailerKind, sha256_hex};
+    use crate::image::{Scheme, TrailerKind};
     use crate::progress::Silent;
 
     const EFI: &[u8] = include_bytes!("../../fixtures/openwrt-mini-ib-ext4-combined-efi.img.gz");

@@ -353,3 +353,7 @@ fn same_vermagic(vermagic: &str, expected: &str, has_checksums: bool) -> bool {
 #[cfg(test)]
 #[path = "linker_tests.rs"]
 pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "agreement_tests.rs"]
+mod agreement;

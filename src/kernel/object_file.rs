@@ -31,6 +31,12 @@ impl Section<'_> {
         self.header.sh_type.get(LE)
     }
 
+    /// The members of a section group: its words after the first, which holds flags.
+    pub(super) fn group_members(&self) -> impl Iterator<Item = usize> + '_ {
+        let words = self.data.chunks_exact(4).skip(1).filter_map(|word| word.first_chunk::<4>());
+        words.map(|word| usize::try_from(u32::from_le_bytes(*word)).unwrap_or(usize::MAX))
+    }
+
     /// Whether the kernel loads it into memory.
     pub(super) fn is_allocatable(&self) -> bool {
         self.header.sh_flags.get(LE).contains(elf::SHF_ALLOC)

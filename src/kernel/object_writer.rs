@@ -8,7 +8,6 @@ use object::endian::{U16, U32, U64};
 use object::pod;
 
 use super::object_file::{FileHeader, ObjectFile, Section, SectionHeader, Symbol};
-use super::strip::group_members;
 use crate::error::{Error, Result};
 
 /// Alignment inside the file beyond which nothing is gained: the kernel copies each section to where it belongs.
@@ -264,7 +263,7 @@ impl Tables {
             }
             elf::SHT_GROUP => {
                 let mut words = section.data.get(..4).unwrap_or_default().to_vec();
-                let members = group_members(section).filter_map(|old| numbering.sections.get(old).copied().flatten());
+                let members = section.group_members().filter_map(|old| numbering.sections.get(old).copied().flatten());
                 members.for_each(|new| words.extend(to_u32(new).to_le_bytes()));
                 Ok(words)
             }

@@ -56,8 +56,9 @@ fn droppable(file: &ObjectFile<'_>) -> Result<BTreeSet<usize>> {
     for (index, section) in file.sections.iter().enumerate().skip(1) {
         let target = usize::try_from(section.header.sh_info.get(LE)).unwrap_or(0);
         let is_emptied = section.kind() == elf::SHT_GROUP
-            && group_members(section).next().is_some()
-            && group_members(section)
+            && section.group_members().next().is_some()
+            && section
+                .group_members()
                 .all(|member| dropped.contains(&member) || is_relocation_of(file, member, &dropped));
         if is_emptied || (section.is_relocations() && dropped.contains(&target)) {
             dropped.insert(index);
@@ -71,12 +72,6 @@ fn is_relocation_of(file: &ObjectFile<'_>, index: usize, targets: &BTreeSet<usiz
         let target = usize::try_from(section.header.sh_info.get(LE)).unwrap_or(0);
         section.is_relocations() && targets.contains(&target)
     })
-}
-
-/// The members of a section group: its words after the first, which holds flags.
-pub(super) fn group_members<'a>(group: &'a Section<'_>) -> impl Iterator<Item = usize> + 'a {
-    let words = group.data.chunks_exact(4).skip(1).filter_map(|word| word.first_chunk::<4>());
-    words.map(|word| usize::try_from(u32::from_le_bytes(*word)).unwrap_or(usize::MAX))
 }
 
 /// The sections of `dropped` that relocations of other sections point into.

@@ -22,9 +22,11 @@ pub(crate) use autoload::{
 };
 pub(crate) use boot::{BootConfiguration, MenuEntry, RootReference};
 pub(crate) use kmodloader::{Attempt, Cause, LoadReport, ModuleFile, Outcome, Setup, Stage, Trap, simulate};
-pub(crate) use modules::{InstalledModule, MODULES_DIRECTORY, ModuleDirectory, sha256_hex};
+pub(crate) use modules::{InstalledModule, MODULES_DIRECTORY, ModuleDirectory};
 pub(crate) use modules_conf::{ModulesConf, ModulesConfEntry};
-pub(crate) use package_database::PackageDatabase;
+pub(crate) use package_database::{
+    APK_INSTALLED, OPKG_KERNEL_CONTROL, OPKG_STATUS, PackageDatabase, with_kernel_version,
+};
 pub(crate) use release::Release;
 pub(crate) use shadow::{hash_problem, with_root_password};
 pub(crate) use system::System;

@@ -1,11 +1,9 @@
 //! `/lib/modules/<release>`: flat, uncompressed `.ko` files.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::tree::{MAX_LOADED, Node, Tree};
+use crate::digest::sha256_hex;
 use crate::error::{At as _, Result};
 use crate::filesystem::{FileType, Filesystem};
 use crate::kernel::{KernelRelease, Module, ModuleName};
@@ -135,14 +133,6 @@ fn builtin_names(text: &str) -> Vec<ModuleName> {
     names.map(|line| ModuleName::new(line.rsplit('/').next().unwrap_or(line))).collect()
 }
 
-/// SHA-256 as lower-case hex.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::MemoryFilesystem;
@@ -170,10 +160,5 @@ mod tests {
         assert_eq!(first.modules[1].module.as_ref().unwrap_err(), "it is a symlink that leads nowhere");
         assert_eq!(first.unseen, ["/lib/modules/6.6.1/ib_core.ko.xz", "/lib/modules/6.6.1/kernel/ptp.ko"]);
         assert_eq!(first.builtin, [ModuleName::new("ext4"), ModuleName::new("irq_poll")]);
-    }
-
-    #[test]
-    fn the_digest_is_sha256() {
-        assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

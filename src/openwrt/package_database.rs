@@ -6,6 +6,8 @@ use super::tree::Tree;
 
 /// The database of opkg (24.10 and older).
 pub(crate) const OPKG_STATUS: &str = "/usr/lib/opkg/status";
+/// The control file of the package `kernel` beside it.
+pub(crate) const OPKG_KERNEL_CONTROL: &str = "/usr/lib/opkg/info/kernel.control";
 /// The database of apk (25.12 and newer).
 pub(crate) const APK_INSTALLED: &str = "/lib/apk/db/installed";
 
@@ -90,6 +92,47 @@ fn version(stanzas: &[Stanza<'_>], name: &str, version: &str) -> Option<String> 
     kernel.field(version).map(str::to_owned)
 }
 
+/// `content` (opkg's status or a control file, or apk's installed) with `version` in every entry of the package `kernel`
+/// that is installed; every other byte stays. `None` when there is no such entry.
+pub(crate) fn with_kernel_version(content: &[u8], version: &str) -> Option<Vec<u8>> {
+    let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
+    let mut changed = Vec::with_capacity(content.len());
+    let mut found = false;
+    for stanza in lines.chunk_by(|one, next| is_blank(one) == is_blank(next)) {
+        let kernel = field(stanza, b"Package").or_else(|| field(stanza, b"P")) == Some(b"kernel");
+        let words = field(stanza, b"Status").map(|status| status.split(|byte| *byte == b' ').nth(2));
+        let installed = words.is_none_or(|state| state == Some(b"installed"));
+        for line in stanza {
+            match value_of(line, b"Version").or_else(|| value_of(line, b"V")).filter(|_| kernel && installed) {
+                Some((head, tail)) => {
+                    found = true;
+                    changed.extend([head, version.as_bytes(), tail].concat());
+                }
+                None => changed.extend_from_slice(line),
+            }
+        }
+    }
+    found.then_some(changed)
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.trim_ascii().is_empty()
+}
+
+/// The value of the first line with that field.
+fn field<'a>(stanza: &[&'a [u8]], name: &[u8]) -> Option<&'a [u8]> {
+    stanza.iter().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(b":")?.trim_ascii()))
+}
+
+/// What stands before and behind the value, when `line` has that field.
+fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let value = line.strip_prefix(name)?.strip_prefix(b":")?;
+    // Of an empty value the line's end is no part.
+    let end = line.trim_ascii_end().len();
+    let start = line.len().checked_sub(value.trim_ascii_start().len())?.min(end);
+    Some((line.get(..start)?, line.get(end..)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +163,16 @@ mod tests {
     #[test]
     fn an_empty_database_knows_no_kernel() {
         assert_eq!(PackageDatabase::parse_opkg(""), PackageDatabase::Opkg { kernel: None, packages: 0 });
+    }
+
+    #[test]
+    fn only_the_version_of_the_installed_kernel_changes() {
+        let text = b"Package: kernel-x\nVersion: 1\n\nPackage: kernel\nVersion: 2\nStatus: deinstall ok not-installed\n\n\n\
+                     Package: kernel\nDepends: \nVersion:\t 3 \r\nStatus: install ok installed\nConffiles:\n Version: no\xff";
+        let changed = with_kernel_version(text, "4~x").unwrap();
+        let expected = String::from_utf8_lossy(text).replace("\t 3 \r", "\t 4~x \r");
+        assert_eq!(String::from_utf8_lossy(&changed), expected);
+        assert_eq!(with_kernel_version(b"Package: kernel-x\nVersion: 1\n", "2"), None);
+        assert_eq!(with_kernel_version(b"P:kernel\nV:\n", "2").unwrap(), b"P:kernel\nV:2\n".to_vec());
     }
 }

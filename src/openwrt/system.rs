@@ -77,9 +77,15 @@ impl System {
         self.modules_conf.as_deref().map(ModulesConf::parse).unwrap_or_default()
     }
 
-    /// When the image was built, in seconds since 1970, where os-release says so (`OPENWRT_BUILD_DATE`, 2024 and later).
+    /// When the image was built, in seconds since 1970: as os-release says (`OPENWRT_BUILD_DATE`, 2024 and later), else
+    /// when the packages of the image were installed into it (opkg's `Installed-Time`; the buildroot writes its
+    /// SOURCE_DATE_EPOCH there). A package that was installed later does not count.
     pub(crate) fn build_time(&self) -> Option<u64> {
-        self.release.build_date
+        self.release.build_date.or_else(|| {
+            let status = self.tree.text(OPKG_STATUS)?;
+            let times = status.lines().filter_map(|line| line.strip_prefix("Installed-Time:"));
+            times.filter_map(|time| time.trim().parse().ok()).min()
+        })
     }
 
     /// Whether this system is for the machines that this program knows: OpenWrt's target x86/64.
@@ -120,6 +126,16 @@ fn contents(tree: &Tree, wanted: &[String]) -> Vec<(String, u64)> {
 mod tests {
     use super::super::testing::MemoryFilesystem;
     use super::*;
+
+    #[test]
+    fn without_a_build_date_the_first_installation_tells_the_time() {
+        let mut root = MemoryFilesystem::openwrt();
+        root.add_file("/usr/lib/os-release", "ID=openwrt\n");
+        let status = "Package: a\nInstalled-Time: 1735689700\n\nPackage: b\nInstalled-Time: 1735689600\n";
+        root.add_file("/usr/lib/opkg/status", status);
+        let system = System::read(&mut root, &[]).unwrap();
+        assert_eq!(system.build_time(), Some(1_735_689_600));
+    }
 
     #[test]
     fn a_stock_root_is_read() {

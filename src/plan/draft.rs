@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Change, Content, Edit};
+use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::filesystem::{Attributes, FileType, Metadata};
-use crate::openwrt::{Node, System, Tree, sha256_hex};
+use crate::openwrt::{Node, System, Tree};
 
 /// When an edit is carried out: directories come first of all, autoload entries last, so that whoever reads a half
 /// written root never finds an entry for a module that is not there yet.
@@ -35,11 +36,13 @@ pub(super) struct Draft<'a> {
     wanted: BTreeMap<String, Wanted>,
     /// Paths in the order in which they were first wanted.
     order: Vec<String>,
+    /// Paths that go, with the reason.
+    removed: BTreeMap<String, String>,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(system: &'a System) -> Self {
-        Self { system, tree: system.tree.clone(), wanted: BTreeMap::new(), order: Vec::new() }
+        Self { system, tree: system.tree.clone(), wanted: BTreeMap::new(), order: Vec::new(), removed: BTreeMap::new() }
     }
 
     /// The tree as it will be with everything wanted so far.
@@ -116,6 +119,16 @@ impl<'a> Draft<'a> {
         }
         self.insert(place, Wanted { content, attributes, reasons, stage, implied: false });
         Ok(())
+    }
+
+    /// Wants nothing at `directory` and below it. To be called before anything is wanted.
+    pub(super) fn remove_directory(&mut self, directory: &str, reason: &str) {
+        let below = format!("{directory}/");
+        let nodes = self.system.tree.nodes.keys();
+        for path in nodes.filter(|path| *path == directory || path.starts_with(&below)) {
+            self.tree.nodes.remove(path);
+            self.removed.insert(path.clone(), reason.to_owned());
+        }
     }
 
     /// Sets the permissions of the file wanted at `place`.
@@ -199,7 +212,9 @@ impl<'a> Draft<'a> {
     /// What has to change, in the order in which it is to be done.
     pub(super) fn into_edits(self) -> Vec<Edit> {
         let is_directory = |wanted: &Wanted| wanted.content == Content::Directory;
-        let mut edits = Vec::new();
+        // Backwards, byte order puts children before their parents. What goes first makes room for the rest.
+        let removed = self.removed.iter().rev().filter_map(|(path, reason)| self.removal(path, reason));
+        let mut edits: Vec<Edit> = removed.collect();
         // Byte order of the paths puts parents before their children.
         for (path, wanted) in self.wanted.iter().filter(|(_, wanted)| is_directory(wanted)) {
             edits.extend(self.edit(path, wanted));
@@ -214,7 +229,7 @@ impl<'a> Draft<'a> {
     }
 
     fn edit(&self, path: &str, wanted: &Wanted) -> Option<Edit> {
-        let before = self.system.tree.node(path);
+        let before = self.system.tree.node(path).filter(|_| !self.removed.contains_key(path));
         let change = match before {
             None => Change::Add,
             Some(node) => self.change(path, node, wanted)?,
@@ -231,6 +246,18 @@ impl<'a> Draft<'a> {
             attributes,
             size_before: regular.map(|node| node.metadata.size),
             reason: wanted.reasons.join(", "),
+        })
+    }
+
+    fn removal(&self, path: &str, reason: &str) -> Option<Edit> {
+        let metadata = &self.system.tree.node(path)?.metadata;
+        Some(Edit {
+            path: path.to_owned(),
+            change: Change::Remove,
+            content: None,
+            attributes: metadata.attributes,
+            size_before: (metadata.file_type == FileType::Regular).then_some(metadata.size),
+            reason: reason.to_owned(),
         })
     }
 

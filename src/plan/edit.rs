@@ -1,4 +1,4 @@
-//! One change to the root filesystem.
+//! One change to a filesystem of the image.
 
 use std::sync::Arc;
 
@@ -15,6 +15,16 @@ pub(crate) enum Content {
     Directory,
     /// A symlink to this target.
     Symlink(String),
+}
+
+/// Which of the image's filesystems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// The one that GRUB reads: kernel and grub.cfg.
+    Boot,
+    /// The one that holds the system.
+    Root,
 }
 
 /// How the path changes.

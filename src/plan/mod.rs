@@ -1,20 +1,25 @@
 //! Facts against wishes: which edits make the image as wished, in order, and what is to be said about it. Pure.
 
 mod autoload;
+mod boot;
 mod draft;
 mod edit;
 mod files;
 mod finding;
 mod loading;
+mod packages;
 mod parameters;
 mod plan;
+mod relink;
 mod remarks;
 mod space;
 #[cfg(test)]
 mod tests;
 mod wishes;
 
-pub(crate) use edit::{Change, Content, Edit};
+pub(crate) use boot::{BootPartition, BootPlan, plan_boot};
+pub(crate) use edit::{Change, Content, Edit, Role};
 pub(crate) use finding::{Finding, Severity};
 pub(crate) use plan::{Plan, SpaceForecast, plan};
+pub(crate) use relink::check_relink;
 pub(crate) use wishes::{AutoloadWish, FileWish, ModuleWish, Wishes};

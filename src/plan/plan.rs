@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::kernel::KernelRelease;
-use crate::openwrt::System;
+use crate::openwrt::{MODULES_DIRECTORY, System};
 
 use super::autoload::autoload;
 use super::draft::Draft;
 use super::loading::Dependencies;
+use super::packages::kernel_version;
 use super::space::forecast;
 use super::{Edit, Finding, Wishes, files, remarks};
 
@@ -46,12 +47,16 @@ pub(crate) struct Plan {
 /// another wish, or one that cannot be written in the syntax of its file.
 pub(crate) fn plan(system: &System, release: &KernelRelease, wishes: &Wishes) -> Result<Plan> {
     let mut findings = wishes.findings.clone();
-    findings.extend(remarks::system(system, release));
+    findings.extend(remarks::system(system, release, wishes));
     let dependencies = Dependencies::collect(system, release, &wishes.modules);
     let mut draft = Draft::new(system);
+    for release in &wishes.obsolete {
+        draft.remove_directory(&format!("{MODULES_DIRECTORY}/{release}"), "kernel swap");
+    }
     files::modules(&mut draft, system, release, &wishes.modules, &mut findings)?;
     files::files(&mut draft, &wishes.files, &mut findings)?;
     files::login(&mut draft, wishes)?;
+    kernel_version(&mut draft, system, wishes.kernel_version.as_deref())?;
     autoload(&mut draft, &dependencies, &wishes.autoload, &mut findings)?;
     findings.extend(remarks::loading(draft.tree(), system, release, wishes, &dependencies));
     let edits = draft.into_edits();

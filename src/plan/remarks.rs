@@ -12,14 +12,17 @@ fn finding(id: &str, severity: Severity, message: String, remedy: &str) -> Findi
 }
 
 /// Remarks on the architecture and on what is under `/lib/modules`.
-pub(super) fn system(system: &System, release: &KernelRelease) -> Vec<Finding> {
+pub(super) fn system(system: &System, release: &KernelRelease, wishes: &Wishes) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Err(error) = system.check_target() {
         let remedy = error.remedy_text().unwrap_or_default().to_owned();
         findings.push(finding("target", Severity::Error, error.message().to_owned(), &remedy));
     }
-    let names: Vec<&str> = system.module_directories.iter().map(|directory| directory.release.as_str()).collect();
-    if system.module_directory(release).is_none() {
+    let directories = system.module_directories.iter().map(|directory| &directory.release);
+    let names: Vec<&str> =
+        directories.filter(|name| !wishes.obsolete.contains(name)).map(KernelRelease::as_str).collect();
+    let is_made = !wishes.obsolete.is_empty() && !wishes.modules.is_empty();
+    if system.module_directory(release).is_none() && !is_made {
         let held = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
         findings.push(finding(
             "kernel-release",

@@ -37,18 +37,30 @@ pub(super) fn forecast(space: &Space, edits: &[Edit]) -> Result<SpaceForecast> {
     // Each directory that gains names may have to grow; a new one has its first block already.
     let growth = entries.values().map(|bytes| bytes.div_ceil(block)).fold(0u64, u64::saturating_add);
     let needed = blocks.saturating_add(growth);
-    check(space, block, needed, inodes)?;
+    let room = after_removals(space, edits, block);
+    check(&room, block, needed, inodes)?;
     Ok(SpaceForecast {
         block_size: space.block_size,
         free_blocks_before: space.free_blocks,
-        free_blocks_after: space.free_blocks.saturating_sub(needed).saturating_add(freed),
+        free_blocks_after: room.free_blocks.saturating_sub(needed).saturating_add(freed),
         free_inodes_before: space.free_inodes,
         free_inodes_after: if space.free_inodes == u64::MAX {
             u64::MAX
         } else {
-            space.free_inodes.saturating_sub(inodes)
+            room.free_inodes.saturating_sub(inodes)
         },
     })
+}
+
+/// The room once everything that goes is gone: removals come first of all edits.
+fn after_removals(space: &Space, edits: &[Edit], block: u64) -> Space {
+    let removed = || edits.iter().filter(|edit| edit.change == Change::Remove);
+    let blocks = removed().map(|edit| edit.size_before.unwrap_or(0).div_ceil(block)).fold(0, u64::saturating_add);
+    Space {
+        free_blocks: space.free_blocks.saturating_add(blocks),
+        free_inodes: space.free_inodes.saturating_add(removed().count() as u64),
+        ..*space
+    }
 }
 
 fn content_blocks(content: &Content, block: u64) -> u64 {
@@ -122,6 +134,15 @@ mod tests {
         let edits = [file("/a", 4096, Some(3 * 4096))];
         assert_eq!(forecast(&space(1, 0), &edits).unwrap().free_blocks_after, 3);
         assert!(forecast(&space(0, 0), &edits).is_err());
+    }
+
+    #[test]
+    fn what_goes_makes_room_for_what_comes() {
+        let gone = Edit { change: Change::Remove, content: None, ..file("/old", 0, Some(3 * 4096)) };
+        let edits = [gone, file("/b", 2 * 4096, None)];
+        let forecast = forecast(&space(0, 0), &edits).unwrap();
+        assert_eq!((forecast.free_blocks_before, forecast.free_blocks_after), (0, 0));
+        assert!(super::forecast(&space(0, 0), &edits[1..]).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::filesystem::Attributes;
-use crate::kernel::ModuleName;
+use crate::kernel::{KernelRelease, ModuleName};
 
 use super::{Content, Finding};
 
@@ -67,6 +67,10 @@ pub(crate) struct Wishes {
     pub(crate) root_password_hash: Option<String>,
     /// Public keys that may log in as root, one line each.
     pub(crate) ssh_keys: Vec<String>,
+    /// New version of the package `kernel`; `None` leaves it alone.
+    pub(crate) kernel_version: Option<String>,
+    /// Module directories that go, with everything in them, because the kernel that reads them goes.
+    pub(crate) obsolete: Vec<KernelRelease>,
     /// What the overlays' rules had to say.
     pub(crate) findings: Vec<Finding>,
 }

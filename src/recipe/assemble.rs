@@ -42,6 +42,9 @@ impl Recipe {
         recipe.settings = settings;
         recipe.overlays = input.overlays.iter().map(|name| rooted(name, &base_of("overlays"))).collect();
         recipe.modules = input.modules.iter().map(|path| base_of("modules").join(path)).collect();
+        recipe.kernel = input.kernel.map(|path| base_of("kernel").join(path));
+        recipe.kernel_version = input.kernel_version;
+        recipe.replace_modules = input.replace_modules;
         recipe.packages = input.packages.iter().map(|path| base_of("packages").join(path)).collect();
         for (index, key) in input.ssh_keys.iter().enumerate() {
             let keys = ssh_keys(key, &base_of("ssh_keys"));
@@ -56,6 +59,7 @@ impl Recipe {
         recipe.places = document.places;
         recipe.add(wishes)?;
         recipe.refuse_packages()?;
+        recipe.check_kernel()?;
         Ok(recipe)
     }
 
@@ -67,6 +71,18 @@ impl Recipe {
             }
         }
         self.modules.extend(wishes.modules.iter().cloned());
+        if let Some(kernel) = &wishes.kernel {
+            self.kernel = Some(kernel.clone());
+            self.places.note("kernel", "--kernel");
+        }
+        if let Some(version) = &wishes.kernel_version {
+            self.kernel_version = Some(version.clone());
+            self.places.note("kernel_version", "--kernel-version");
+        }
+        if wishes.replace_modules {
+            self.replace_modules = true;
+            self.places.note("replace_modules", "--replace-modules");
+        }
         if let Some(hostname) = &wishes.hostname {
             self.hostname = Some(hostname.clone());
             self.places.note("hostname", "--hostname");
@@ -84,6 +100,22 @@ impl Recipe {
             self.files.push(file);
         }
         Ok(())
+    }
+
+    /// Refuses a version that no package can have, and what is said about a kernel that is not given.
+    fn check_kernel(&self) -> Result<()> {
+        let bad =
+            |text: &String| text.is_empty() || text.len() > 255 || !text.bytes().all(|byte| byte.is_ascii_graphic());
+        if let Some(version) = self.kernel_version.as_ref().filter(|version| bad(version)) {
+            let error = Error::usage(format!("{version:?} cannot be the version of a package"))
+                .remedy("write it as `opkg info kernel` or `apk list kernel` does, such as 6.6.106~0123abcd-r1");
+            return Err(self.places.locate(error, "kernel_version"));
+        }
+        let alone = [("kernel_version", self.kernel_version.is_some()), ("replace_modules", self.replace_modules)];
+        let Some((key, _)) = alone.iter().find(|(_, given)| *given && self.kernel.is_none()) else { return Ok(()) };
+        let error = Error::usage("this is for a new kernel, but none is given")
+            .remedy("name the bzImage: --kernel, or `kernel` in the recipe");
+        Err(self.places.locate(error, key))
     }
 
     fn refuse_packages(&self) -> Result<()> {
@@ -285,6 +317,24 @@ mod tests {
         ] {
             assert_eq!(ExtraFile::from_argument(text).unwrap_err().to_string(), message);
         }
+    }
+
+    #[test]
+    fn a_kernel_counts_from_the_recipes_folder_and_what_goes_with_one_is_refused_alone() {
+        let text = "kernel = 'bzImage'\nkernel_version = '6.6.1~a-r1'\nreplace_modules = true\n";
+        let (folder, recipe) = assembled(text, CommandLineWishes::default());
+        let recipe = recipe.unwrap();
+        assert_eq!(recipe.kernel, Some(folder.path().join("bzImage")));
+        assert_eq!((recipe.kernel_version.as_deref(), recipe.replace_modules), (Some("6.6.1~a-r1"), true));
+        let wishes = CommandLineWishes { kernel: Some("here".into()), ..Default::default() };
+        assert_eq!(assembled(text, wishes).1.unwrap().kernel, Some("here".into()));
+
+        let wishes = CommandLineWishes { replace_modules: true, ..Default::default() };
+        let error = Recipe::assemble(&wishes).unwrap_err();
+        assert_eq!(error.to_string(), "--replace-modules: this is for a new kernel, but none is given");
+        let error = assembled("kernel = 'x'\nkernel_version = '1 2'\n", CommandLineWishes::default()).1.unwrap_err();
+        assert_eq!(error.message(), "\"1 2\" cannot be the version of a package");
+        assert!(error.places()[0].ends_with("r.toml, line 2, column 1"));
     }
 
     #[test]

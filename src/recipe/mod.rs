@@ -32,6 +32,12 @@ pub(crate) struct CommandLineWishes {
     pub(crate) root_password_hash: Option<String>,
     /// `--ssh-key`: public key files or the keys themselves.
     pub(crate) ssh_keys: Vec<String>,
+    /// `--kernel`.
+    pub(crate) kernel: Option<PathBuf>,
+    /// `--kernel-version`.
+    pub(crate) kernel_version: Option<String>,
+    /// `--replace-modules`.
+    pub(crate) replace_modules: bool,
     /// `--file PATH=LOCAL[,mode=0755][,owner=0:0]`.
     pub(crate) files: Vec<String>,
 }
@@ -45,6 +51,12 @@ pub(crate) struct Recipe {
     pub(crate) modules: Vec<PathBuf>,
     /// Package files (their own issue; refused when not empty).
     pub(crate) packages: Vec<PathBuf>,
+    /// A bzImage that takes the place of the image's kernel.
+    pub(crate) kernel: Option<PathBuf>,
+    /// New version of the package `kernel`, for that bzImage.
+    pub(crate) kernel_version: Option<String>,
+    /// Whether every module of the image is replaced along with the kernel.
+    pub(crate) replace_modules: bool,
     /// Host name.
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash for root.

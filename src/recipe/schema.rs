@@ -20,6 +20,12 @@ pub(crate) struct RecipeInput {
     pub(crate) modules: Vec<String>,
     /// Package files; not supported yet.
     pub(crate) packages: Vec<String>,
+    /// A bzImage that takes the place of the image's kernel; relative to the recipe.
+    pub(crate) kernel: Option<String>,
+    /// New version of the package `kernel`, which otherwise keeps its version when the kernel is replaced.
+    pub(crate) kernel_version: Option<String>,
+    /// Whether every module of the image is replaced, from `modules`, along with the kernel.
+    pub(crate) replace_modules: bool,
     /// Host name.
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash of root's password, as `openssl passwd -6` prints it.
@@ -159,7 +165,8 @@ anything = 1
         let schema = schema().unwrap();
         let keys = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>();
         let mut expected =
-            vec!["file", "hostname", "modules", "overlays", "packages", "root_password_hash", "ssh_keys"];
+            vec!["file", "hostname", "kernel", "kernel_version", "modules", "overlays", "packages", "replace_modules"];
+        expected.extend(["root_password_hash", "ssh_keys"]);
         expected.extend(Overlay::builtin_names());
         expected.sort_unstable();
         let mut keys = keys;

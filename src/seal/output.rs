@@ -8,8 +8,9 @@ use tempfile::{Builder, NamedTempFile};
 
 use super::gzip::{DEFAULT_LEVEL, write_gzip};
 use super::raw::write_raw;
+use crate::digest::Sha256Hex;
 use crate::error::{Error, Result};
-use crate::image::{Disk, Form, Sha256Hex};
+use crate::image::{Disk, Form};
 use crate::progress::Progress;
 
 /// Endings of a file name and the wrapping that they ask for.
@@ -149,7 +150,7 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn check_folder(folder: &Path) -> Result<()> {
+pub(super) fn check_folder(folder: &Path) -> Result<()> {
     match fs::metadata(folder) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(Error::usage(format!("{} is not a folder", folder.display()))),
@@ -161,7 +162,7 @@ fn check_folder(folder: &Path) -> Result<()> {
     }
 }
 
-fn check_existing(path: &Path, metadata: &Metadata, input: Option<&Path>, force: bool) -> Result<()> {
+pub(super) fn check_existing(path: &Path, metadata: &Metadata, input: Option<&Path>, force: bool) -> Result<()> {
     if metadata.is_dir() {
         return Err(
             Error::usage(format!("the output {} is a folder", path.display())).remedy("name the file to write in it")
@@ -185,7 +186,7 @@ fn check_existing(path: &Path, metadata: &Metadata, input: Option<&Path>, force:
     Ok(())
 }
 
-fn exists(path: &Path) -> Error {
+pub(super) fn exists(path: &Path) -> Error {
     Error::usage(format!("the output {} exists already", path.display()))
         .remedy("give another name, or --force to replace it")
 }
@@ -208,7 +209,7 @@ fn is_same_file(path: &Path, metadata: &Metadata, input: &Path) -> bool {
 
 /// A temporary file in `folder`. Images hold no secrets that others may not read as a rule, and web servers must read
 /// them: the mode is 0644 as far as the umask allows.
-fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+pub(super) fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(".ibwrt-").suffix(".part");
     #[cfg(unix)]
@@ -220,7 +221,7 @@ fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Gives `file` the name `path`, and makes the name last.
-fn persist(file: NamedTempFile, path: &Path, force: bool) -> Result<()> {
+pub(super) fn persist(file: NamedTempFile, path: &Path, force: bool) -> Result<()> {
     let named = if force { file.persist(path) } else { file.persist_noclobber(path) };
     named.map_err(|error| match error.error.kind() {
         ErrorKind::AlreadyExists => exists(path),
@@ -232,7 +233,7 @@ fn persist(file: NamedTempFile, path: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-fn cannot_create(path: &Path, folder: &Path, error: io::Error) -> Error {
+pub(super) fn cannot_create(path: &Path, folder: &Path, error: io::Error) -> Error {
     let remedy = match error.kind() {
         ErrorKind::PermissionDenied => {
             format!("make the folder {} writable for your user, or choose another", folder.display())
@@ -244,7 +245,7 @@ fn cannot_create(path: &Path, folder: &Path, error: io::Error) -> Error {
     Error::io("create", path, error).remedy(remedy)
 }
 
-fn cannot_write(path: &Path, error: io::Error) -> Error {
+pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Error::io("write", path, error).remedy("make room on that filesystem, or choose another")
@@ -297,7 +298,7 @@ mod tests {
             let bytes = fs::read(&path).unwrap();
             assert_eq!(sealed.form, form);
             assert_eq!(sealed.length, bytes.len() as u64);
-            assert_eq!(sealed.sha256, crate::image::sha256_hex(&bytes));
+            assert_eq!(sealed.sha256, crate::digest::sha256_hex(&bytes));
             if form == Form::Raw {
                 assert!(bytes == disk().read_vec(0, 3 * 1024 * 1024).unwrap());
             }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::output::{Sealed, folder_of, replace_file};
 use super::profiles;
+use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
-use crate::image::sha256_hex;
 
 const SUMS: &str = "sha256sums";
 const PROFILES: &str = "profiles.json";

@@ -147,13 +147,21 @@ impl World<'_> {
             Some((first, rest)) if !rest.is_empty() => format!("{first} needs {}, which", rest.join(", which needs ")),
             _ => name.to_string(),
         };
-        let problem = if self.sources.is_empty() {
-            "is not in the image, and no source of modules was given".to_owned()
+        let (problem, remedy) = if self.sources.is_empty() {
+            (
+                "is not in the image, and no source of modules was given".to_owned(),
+                "say with --modules where modules are: the build_dir of your OpenWrt build, another folder, or an archive"
+                    .to_owned(),
+            )
         } else {
-            format!("is neither in the image nor in {searched}")
+            (
+                format!("is neither in the image nor in {searched}"),
+                format!(
+                    "build the kernel with {name} as a module, and name the folder or archive that holds {name}.ko"
+                ),
+            )
         };
-        Error::usage(format!("{subject} {problem} (asked for by {})", wish.reason))
-            .remedy(format!("build the kernel with {name} as a module and name the folder that holds {name}.ko"))
+        Error::usage(format!("{subject} {problem} (asked for by {})", wish.reason)).remedy(remedy)
     }
 }
 

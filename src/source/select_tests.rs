@@ -148,7 +148,7 @@ fn a_missing_dependency_is_named_with_its_chain() {
     );
     assert_eq!(
         error.remedy_text(),
-        Some("build the kernel with c_d as a module and name the folder that holds c_d.ko")
+        Some("build the kernel with c_d as a module, and name the folder or archive that holds c_d.ko")
     );
     let error = chosen(&sources, &[wish("z", false)], &[], &[]).unwrap_err();
     assert_eq!(error.to_string(), format!("z is neither in the image nor in {path} (asked for by overlay test)"));

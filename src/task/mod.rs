@@ -3,7 +3,10 @@
 
 mod demo;
 mod evidence;
+mod graph;
 mod inspect;
+mod kernel_swap;
+mod module_set;
 mod patch;
 mod report;
 mod request;
@@ -12,7 +15,9 @@ mod verify;
 mod wishes;
 
 pub(crate) use demo::demo;
+pub(crate) use graph::{GraphReport, graph};
 pub(crate) use inspect::inspect;
+pub(crate) use kernel_swap::SwapFacts;
 pub(crate) use patch::patch;
 pub(crate) use report::{
     DemoReport, EditRow, FilesystemRow, InspectReport, OutputFacts, PatchOutcome, PatchReport, VerifyReport,

@@ -1,20 +1,32 @@
 //! Patch: the whole road, from an image to a sealed image.
 
 use crate::apply::apply;
+use crate::digest::sha256_hex;
 use crate::error::{At, Error, Result};
-use crate::image::{Disk, Image, sha256_hex};
-use crate::openwrt::System;
+use crate::image::{Disk, Image};
+use crate::kernel::KernelRelease;
+use crate::openwrt::{OPKG_KERNEL_CONTROL, System};
 use crate::overlay::{self, Resolved};
-use crate::plan::{Content, Edit, Finding, Plan, Severity, plan};
+use crate::plan::{BootPlan, Content, Edit, Finding, Plan, Role, Severity, Wishes, plan, plan_boot};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::seal::{self, Output};
 use crate::verify::{self, Report};
 
 use super::evidence;
-use super::scene::Scene;
+use super::kernel_swap::KernelSwap;
+use super::scene::{Located, Scene};
 use super::wishes::{expectations, wishes};
 use super::{EditRow, OutputFacts, PatchOutcome, PatchReport, PatchRequest};
+
+/// What is to be done to an image.
+struct Planned {
+    system: System,
+    release: KernelRelease,
+    plan: Plan,
+    /// The boot partition's part, when the kernel is replaced.
+    boot: Option<BootPlan>,
+}
 
 /// Patches an image.
 ///
@@ -22,39 +34,23 @@ use super::{EditRow, OutputFacts, PatchOutcome, PatchReport, PatchRequest};
 /// Any of the rooms'. A failed check on the result is no error but the report's outcome.
 pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<PatchReport> {
     let place = || request.image.display().to_string();
-    let resolved = overlay::resolve(&Recipe::assemble(&request.wishes)?)?;
+    let recipe = Recipe::assemble(&request.wishes)?;
+    let resolved = overlay::resolve(&recipe)?;
+    let swap = KernelSwap::read(&recipe)?;
     let output = prepare_output(request)?;
     let image = Image::open(&request.image, progress)?;
     let agreeing = seal::check_sums(&request.image, &image.container.sha256)?;
-    let remarks: Vec<Finding> = dropped_trailers(&image).into_iter().chain(checked_sums(&agreeing)).collect();
+    let mut remarks: Vec<Finding> = dropped_trailers(&image).into_iter().chain(checked_sums(&agreeing)).collect();
 
     let scene = Scene::survey(image);
-    let root = scene.editable_root().at(place)?;
-    let release = scene.kernel_release().at(place)?;
-    let wanted: Vec<String> = resolved.files.iter().map(|wish| wish.path.clone()).collect();
-    let system = System::read(root.open(&scene.image, 0)?.as_mut(), &wanted).at(place)?;
-    system.check_target().at(place)?;
-    let wishes = wishes(&resolved, &system, &release, request.keep_debug)?;
-    let plan = plan(&system, &release, &wishes).at(place)?;
-
-    let mut report = PatchReport {
-        outcome: PatchOutcome::Planned,
-        image: request.image.clone(),
-        container: scene.image.container.clone(),
-        table: scene.image.table.clone(),
-        kernel_release: release.to_string(),
-        release: system.release.clone(),
-        overlays: resolved.overlays.clone(),
-        edits: plan.edits.iter().map(row).collect(),
-        findings: remarks.into_iter().chain(plan.findings.iter().cloned()).collect(),
-        space: plan.space,
-        checks: None,
-        output: None,
-    };
+    let planned = planned(&scene, &resolved, swap.as_ref(), request)?;
+    remarks.extend(planned.plan.findings.iter().cloned());
+    let mut report = report(request, &scene, &resolved, &planned, remarks);
+    report.kernel_swap = swap.as_ref().map(|swap| swap.facts(&scene));
     let Some(output) = output else {
         return Ok(report);
     };
-    let disk = edited(&scene, &plan, request.epoch.or_else(|| system.build_time())).at(place)?;
+    let disk = edited(&scene, &planned, request.epoch.or_else(|| planned.system.build_time())).at(place)?;
     let checks = checked(&scene, disk.clone(), &resolved, request);
     let is_refused = checks.failed();
     report.checks = Some(checks);
@@ -65,6 +61,62 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
     report.output = Some(sealed(output, &disk, request, &mut report.findings, progress)?);
     report.outcome = PatchOutcome::Written;
     Ok(report)
+}
+
+/// Reads the image's system and plans.
+fn planned(scene: &Scene, resolved: &Resolved, swap: Option<&KernelSwap>, request: &PatchRequest) -> Result<Planned> {
+    let place = || request.image.display().to_string();
+    let root = scene.editable_root().at(place)?;
+    let release = match swap {
+        Some(swap) => swap.release.clone(),
+        None => scene.kernel_release().at(place)?,
+    };
+    let mut wanted: Vec<String> = resolved.files.iter().map(|wish| wish.path.clone()).collect();
+    wanted.push(OPKG_KERNEL_CONTROL.to_owned());
+    let system = System::read(root.open(&scene.image, 0)?.as_mut(), &wanted).at(place)?;
+    system.check_target().at(place)?;
+    let set = swap.map(|swap| swap.module_set(scene, &system)).transpose().at(place)?.unwrap_or_default();
+    let mut wishes = wishes(resolved, &system, &release, request.keep_debug, &set)?;
+    let boot = swap.map(|swap| swapped(scene, swap, &system, &mut wishes)).transpose().at(place)?;
+    let plan = plan(&system, &release, &wishes).at(place)?;
+    Ok(Planned { system, release, plan, boot })
+}
+
+/// Plans the swap, and adds what it asks of the root filesystem to `wishes`.
+fn swapped(scene: &Scene, swap: &KernelSwap, system: &System, wishes: &mut Wishes) -> Result<BootPlan> {
+    let partition = swap.boot_partition(scene)?;
+    let plan = plan_boot(&partition, &swap.bytes)?;
+    let unknown = swap.check_modules(&partition, system, wishes)?;
+    wishes.findings.extend(unknown.into_iter().chain(swap.package_finding(&partition, system)));
+    wishes.kernel_version.clone_from(&swap.version);
+    Ok(plan)
+}
+
+/// The report as it is before anything is done.
+fn report(
+    request: &PatchRequest,
+    scene: &Scene,
+    resolved: &Resolved,
+    planned: &Planned,
+    findings: Vec<Finding>,
+) -> PatchReport {
+    let boot = planned.boot.iter().flat_map(|boot| &boot.edits).map(|edit| row(Role::Boot, edit));
+    PatchReport {
+        outcome: PatchOutcome::Planned,
+        image: request.image.clone(),
+        container: scene.image.container.clone(),
+        table: scene.image.table.clone(),
+        kernel_release: planned.release.to_string(),
+        release: planned.system.release.clone(),
+        overlays: resolved.overlays.clone(),
+        kernel_swap: None,
+        edits: boot.chain(planned.plan.edits.iter().map(|edit| row(Role::Root, edit))).collect(),
+        findings,
+        space: planned.plan.space,
+        boot_space: planned.boot.as_ref().map(|boot| boot.space),
+        checks: None,
+        output: None,
+    }
 }
 
 /// The output, found possible before the work starts; `None` for a dry run.
@@ -101,14 +153,26 @@ fn note(id: &str, message: String) -> Finding {
 }
 
 /// The disk with the plan carried out; untouched when the plan is empty.
-fn edited(scene: &Scene, plan: &Plan, epoch: Option<u64>) -> Result<Disk> {
-    if plan.edits.is_empty() {
-        return Ok(scene.image.disk.clone());
+fn edited(scene: &Scene, planned: &Planned, epoch: Option<u64>) -> Result<Disk> {
+    let epoch = epoch.unwrap_or(0);
+    let disk = carried_out(&scene.image, scene.editable_root()?, &planned.plan.edits, epoch)?;
+    match (&planned.boot, &scene.boot) {
+        (Some(plan), Ok(boot)) => {
+            let image = Image { disk, ..scene.image.clone() };
+            carried_out(&image, &boot.located, &plan.edits, epoch)
+        }
+        _ => Ok(disk),
     }
-    let root = scene.editable_root()?;
-    let mut filesystem = root.open(&scene.image, epoch.unwrap_or(0))?;
-    apply(plan, filesystem.as_mut()).at(|| root.place())?;
-    Ok(filesystem.finish().at(|| root.place())?.into_disk())
+}
+
+/// The disk of `image` with `edits` carried out on one of its partitions.
+fn carried_out(image: &Image, located: &Located, edits: &[Edit], epoch: u64) -> Result<Disk> {
+    if edits.is_empty() {
+        return Ok(image.disk.clone());
+    }
+    let mut filesystem = located.open(image, epoch)?;
+    apply(edits, filesystem.as_mut()).at(|| located.place())?;
+    Ok(filesystem.finish().at(|| located.place())?.into_disk())
 }
 
 /// The checks on the result; those that may fail are warnings.
@@ -138,7 +202,7 @@ fn sealed(
     })
 }
 
-fn row(edit: &Edit) -> EditRow {
+fn row(partition: Role, edit: &Edit) -> EditRow {
     let (becomes, size, sha256, target) = match &edit.content {
         None => ("nothing", 0, None, None),
         Some(Content::Directory) => ("directory", 0, None, None),
@@ -146,6 +210,7 @@ fn row(edit: &Edit) -> EditRow {
         Some(Content::File(bytes)) => ("file", bytes.len() as u64, Some(sha256_hex(bytes)), None),
     };
     EditRow {
+        partition,
         path: edit.path.clone(),
         change: edit.change,
         becomes,

@@ -7,12 +7,16 @@ use serde::Serialize;
 use crate::filesystem;
 use crate::image::{Container, Form, PartitionTable};
 use crate::openwrt::{PackageDatabase, Release};
-use crate::plan::{Change, Finding, SpaceForecast};
+use crate::plan::{Change, Finding, Role, SpaceForecast};
 use crate::verify::Report;
+
+use super::SwapFacts;
 
 /// One edit.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct EditRow {
+    /// Which partition it is on.
+    pub(crate) partition: Role,
     /// Absolute path.
     pub(crate) path: String,
     /// How it changes.
@@ -73,18 +77,22 @@ pub(crate) struct PatchReport {
     pub(crate) container: Container,
     /// Its partition table, which stays as it is.
     pub(crate) table: PartitionTable,
-    /// Release of the image's kernel.
+    /// Release of the image's kernel, the new one where it is replaced.
     pub(crate) kernel_release: String,
     /// Who built the system.
     pub(crate) release: Release,
     /// Overlays in force.
     pub(crate) overlays: Vec<String>,
-    /// The plan's edits.
+    /// The new kernel, where it is replaced.
+    pub(crate) kernel_swap: Option<SwapFacts>,
+    /// The plan's edits, those of the boot partition first.
     pub(crate) edits: Vec<EditRow>,
     /// Remarks of plan and overlays, and on trailers that were dropped.
     pub(crate) findings: Vec<Finding>,
     /// Room in the root filesystem.
     pub(crate) space: SpaceForecast,
+    /// Room on the boot partition, where its kernel is replaced.
+    pub(crate) boot_space: Option<SpaceForecast>,
     /// The checks on the result; `None` for a dry run.
     pub(crate) checks: Option<Report>,
     /// The output, where one was written.

@@ -11,6 +11,8 @@ use crate::plan::{Finding, ModuleWish, Severity, Wishes};
 use crate::source::{self, ModuleSources, Required, Selected, Selection};
 use crate::verify::Expectations;
 
+use super::module_set::ModuleSet;
+
 /// What the checks are to expect when `resolved` is in force.
 pub(super) fn expectations(resolved: &Resolved) -> Expectations {
     let required = resolved.required.iter().filter(|(_, _, optional)| !optional);
@@ -25,6 +27,8 @@ pub(super) fn expectations(resolved: &Resolved) -> Expectations {
 
 /// Chooses the modules for the image and joins them with the other wishes.
 ///
+/// `set` tells which of the image's modules are replaced because its kernel is.
+///
 /// # Errors
 /// A module that is neither in the image nor on offer, or that was built for another kernel.
 pub(super) fn wishes(
@@ -32,27 +36,37 @@ pub(super) fn wishes(
     system: &System,
     release: &KernelRelease,
     keep_debug: bool,
+    set: &ModuleSet,
 ) -> Result<Wishes> {
     let sources = ModuleSources::open(&resolved.module_sources)?;
+    set.check_sources(&sources, release)?;
     let required: Vec<_> = resolved
         .required
         .iter()
         .map(|(name, reason, optional)| Required { name: name.clone(), reason: reason.clone(), optional: *optional })
+        .chain(set.required())
         .collect();
-    let selection = source::select(&sources, release, &required, &resolved.same_build, &installed(system, release))?;
+    let installed = if set.replaces_all { BTreeMap::new() } else { installed(system, release) };
+    let selection = source::select(&sources, release, &required, &resolved.same_build, &installed)?;
     let mut wishes = Wishes {
         autoload: loadable(resolved, &selection),
         files: resolved.files.clone(),
         root_password_hash: resolved.root_password_hash.clone(),
         ssh_keys: resolved.ssh_keys.clone(),
-        findings: resolved.findings.clone(),
+        obsolete: set.obsolete.clone(),
+        findings: resolved.findings.iter().chain(&set.findings).cloned().collect(),
         ..Wishes::default()
     };
     for name in &selection.missing_optional {
         wishes.findings.push(left_out(name));
     }
     for selected in selection.modules {
-        wishes.modules.push(module_wish(selected, keep_debug)?);
+        let mut wish = module_wish(selected, keep_debug)?;
+        // The image's spelling is the one that its modules.conf knows.
+        if let Some(file_name) = set.replaced.get(&wish.name) {
+            wish.file_name.clone_from(file_name);
+        }
+        wishes.modules.push(wish);
     }
     Ok(wishes)
 }

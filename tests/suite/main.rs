@@ -12,6 +12,7 @@ mod acceptance;
 mod bad_input;
 mod boot;
 mod cases;
+mod kernel_swap;
 mod made_images;
 mod patch;
 mod support;

@@ -77,16 +77,13 @@ impl BootRecord {
     ///
     /// # Errors
     /// Corrupt when an entry's flag is none; unsupported for extended and misplaced protective entries.
-    pub(super) fn table(&self, disk: &Disk) -> Result<PartitionTable> {
+    pub(super) fn table(&self) -> Result<PartitionTable> {
         let mut partitions = Vec::new();
         let mut remarks = Vec::new();
         for entry in &self.entries {
             if let Some(partition) = self.partition(entry, &mut remarks).at(|| "partition table in LBA 0".into())? {
                 partitions.push(partition);
             }
-        }
-        if super::gpt::has_header(disk) {
-            remarks.push("LBA 1 holds a GPT header that nothing uses: LBA 0 has no protective entry".into());
         }
         let disk_id = format!("{:08x}", self.signature);
         Ok(PartitionTable { scheme: Scheme::Mbr, disk_id, partitions, backup: false, remarks })

@@ -102,11 +102,11 @@ impl PartitionTable {
         let record = mbr::BootRecord::read(disk)?;
         let table = match record {
             Some(record) if record.is_protective() => gpt::read(disk, &record)?,
-            Some(record) => match record.table(disk) {
+            Some(record) => match record.table() {
                 Ok(table) if table.partitions.is_empty() => {
                     return Err(nothing_found(disk, "LBA 0 lists no partition"));
                 }
-                Ok(table) => table,
+                Ok(table) => with_unused_gpt(table, disk),
                 Err(error) => return Err(prefer_content(disk, error)),
             },
             None => return Err(nothing_found(disk, "LBA 0 does not end in 55 AA")),
@@ -127,6 +127,15 @@ impl PartitionTable {
 }
 
 const REMEDY: &str = "give an OpenWrt x86 combined image: …-combined.img.gz or …-combined-efi.img.gz";
+
+/// `table`, an MBR, with a remark where a GPT lies beside it.
+fn with_unused_gpt(mut table: PartitionTable, disk: &Disk) -> PartitionTable {
+    if gpt::has_header(disk) {
+        let remark = "LBA 1 holds a GPT header that nothing uses: LBA 0 has no protective entry";
+        table.remarks.push(remark.to_owned());
+    }
+    table
+}
 
 /// The bytes that tell what a disk without partitions is.
 fn head(disk: &Disk) -> Vec<u8> {

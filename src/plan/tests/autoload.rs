@@ -33,7 +33,7 @@ fn with_dependencies(
     let mut after = root.clone();
     let mut plan = planned(root, &Wishes::default()).unwrap();
     plan.edits = run(root);
-    apply(&plan, &mut after).unwrap();
+    apply(&plan.edits, &mut after).unwrap();
     assert_eq!(run(&after), [], "a second plan finds nothing to do");
     after.text(path).unwrap()
 }

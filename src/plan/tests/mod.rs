@@ -11,23 +11,24 @@ use crate::apply::apply;
 use crate::error::Result;
 use crate::filesystem::Attributes;
 use crate::kernel::{KernelRelease, ModuleName};
-use crate::openwrt::System;
 use crate::openwrt::testing::{MemoryFilesystem, MemoryNode};
+use crate::openwrt::{OPKG_KERNEL_CONTROL, System};
 
 fn release() -> KernelRelease {
     KernelRelease::new("6.12.117")
 }
 
-fn planned(root: &MemoryFilesystem, wishes: &Wishes) -> Result<Plan> {
-    let wanted: Vec<String> = wishes.files.iter().map(|wish| wish.path.clone()).collect();
+pub(super) fn planned(root: &MemoryFilesystem, wishes: &Wishes) -> Result<Plan> {
+    let mut wanted: Vec<String> = wishes.files.iter().map(|wish| wish.path.clone()).collect();
+    wanted.push(OPKG_KERNEL_CONTROL.to_owned());
     plan(&System::read(&mut root.clone(), &wanted)?, &release(), wishes)
 }
 
 /// The root after the plan; a second plan on it must find nothing to do.
-fn patched(root: &MemoryFilesystem, wishes: &Wishes) -> (MemoryFilesystem, Plan) {
+pub(super) fn patched(root: &MemoryFilesystem, wishes: &Wishes) -> (MemoryFilesystem, Plan) {
     let plan = planned(root, wishes).unwrap();
     let mut after = root.clone();
-    apply(&plan, &mut after).unwrap();
+    apply(&plan.edits, &mut after).unwrap();
     let again = planned(&after, wishes).unwrap();
     assert_eq!(again.edits, [], "a second plan finds nothing to do");
     (after, plan)
@@ -86,7 +87,7 @@ fn directories_come_first_and_autoload_entries_last() {
         files: vec![file("/usr/share/ib/a/readme", "x", 0o644), file("/etc/init.d/ipoib", "#!", 0o755)],
         root_password_hash: Some("$5$salt$hash".to_owned()),
         ssh_keys: vec!["ssh-ed25519 AAAAC3 me".to_owned()],
-        findings: Vec::new(),
+        ..Wishes::default()
     };
     let (_, plan) = patched(&MemoryFilesystem::openwrt(), &wishes);
     use Change::{Add, Replace};

@@ -64,7 +64,7 @@ fn all_wishes() -> impl Strategy<Value = Wishes> {
             files: files.iter().map(|(path, text)| file(path, text, 0o600)).collect(),
             root_password_hash: password.then(|| "$5$salt$hash".to_owned()),
             ssh_keys: keys.iter().map(|key| (*key).to_owned()).collect(),
-            findings: Vec::new(),
+            ..Wishes::default()
         }
     })
 }

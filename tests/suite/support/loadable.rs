@@ -32,7 +32,7 @@ pub(crate) fn loadable(module: &Path) -> Vec<Loaded> {
 
 /// A symbol by its name, a nameless one by its section and value.
 fn target_name(file: &object::File<'_>, target: RelocationTarget) -> String {
-    let RelocationTarget::Symbol(index) = target else { panic!("a relocation without a symbol") };
+    let RelocationTarget::Symbol(index) = target else { return format!("{target:?}") };
     let symbol = file.symbol_by_index(index).unwrap();
     let home = symbol.section_index().map(|index| file.section_by_index(index).unwrap().name().unwrap().to_string());
     format!("{} in {home:?} at {}", symbol.name().unwrap(), symbol.address())

@@ -9,7 +9,7 @@ mod machine;
 mod made;
 mod oracle;
 mod program;
-mod tree;
+pub(crate) mod tree;
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub(crate) use judge::{Job, judge};
 pub(crate) use kmodloader::{Insertion, load_order};
 pub(crate) use machine::boot;
 pub(crate) use made::{BootKind, RootKind, fix_gpt_checksums, image, system_of_fixture};
-pub(crate) use oracle::{copy_kernel, debugfs, modinfo, rdump, tool};
+pub(crate) use oracle::{copy_kernel, debugfs, e2fsck, fsck_fat, modinfo, rdump, tool};
 pub(crate) use program::{Ran, ibwrt, run};
 pub(crate) use tree::{Tree, sha256};
 

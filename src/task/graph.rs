@@ -1,0 +1,74 @@
+//! Graph: the road up to the module graph of an image.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::scene::Scene;
+use crate::error::{At, Error, Result};
+use crate::graph::{self, Facts, Graph, Scope};
+use crate::image::Image;
+use crate::kernel::{KernelExports, SymbolTable};
+use crate::openwrt::{ModuleFile, Setup, System, simulate};
+use crate::progress::Progress;
+
+/// What `graph` found.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct GraphReport {
+    /// The image.
+    pub(crate) image: PathBuf,
+    /// The graph.
+    #[serde(flatten)]
+    pub(crate) graph: Graph,
+}
+
+/// Reads kernel and modules of the image at `path`, loads them as kmodloader would, and draws up the graph.
+///
+/// # Errors
+/// Those of reading image, kernel and root filesystem; corrupt when there is no directory of modules for the kernel.
+pub(crate) fn graph(path: &Path, scope: Scope, progress: &dyn Progress) -> Result<GraphReport> {
+    let place = || path.display().to_string();
+    let scene = Scene::survey(Image::open(path, progress)?);
+    let root = scene.editable_root().at(place)?;
+    let kernel = read_kernel(&scene).at(place)?;
+    let system = System::read(root.open(&scene.image, 0)?.as_mut(), &[]).at(place)?;
+    let directory = system.module_directory(&kernel.release).ok_or_else(|| {
+        let there: Vec<&str> = system.module_directories.iter().map(|directory| directory.release.as_str()).collect();
+        Error::corrupt(format!(
+            "no modules for the kernel {}: /lib/modules holds {}",
+            kernel.release,
+            if there.is_empty() { "nothing".to_owned() } else { there.join(", ") }
+        ))
+        .at(place())
+    })?;
+    let files: Vec<ModuleFile<'_>> = directory
+        .modules
+        .iter()
+        .map(|module| ModuleFile {
+            file_name: module.file_name(),
+            module: module.module.as_ref().map_err(String::as_str),
+        })
+        .collect();
+    let modules_conf = system.modules_conf_entries();
+    let setup =
+        Setup { files: &files, boot: &system.boot_autoload, main: &system.autoload, modules_conf: &modules_conf };
+    let symbols = SymbolTable::built_in()?;
+    let report = simulate(&kernel, &setup);
+    let graph = graph::build(
+        &Facts { kernel: &kernel, modules: &directory.modules, report: &report, symbols: &symbols },
+        scope,
+    );
+    Ok(GraphReport { image: path.to_owned(), graph })
+}
+
+/// The kernel that the first menu entry boots.
+fn read_kernel(scene: &Scene) -> Result<KernelExports> {
+    let boot = scene.boot.as_ref().map_err(|reason| {
+        Error::corrupt(format!("no boot partition found: {reason}"))
+            .remedy("ibwrt inspect IMAGE shows what is in the partitions")
+    })?;
+    let path = boot.configuration.kernel().unwrap_or_default();
+    let mut filesystem = boot.located.open(&scene.image, 0)?;
+    let bytes = filesystem.read(path).at(|| path.to_owned())?;
+    KernelExports::read(&bytes).at(|| path.to_owned())
+}

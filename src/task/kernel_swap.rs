@@ -1,0 +1,196 @@
+//! Another kernel for the image: the file, where it goes, and whether the image's modules still load with it.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::{At, Error, Result};
+use crate::filesystem::FileType;
+use crate::kernel::{KernelExports, KernelFormat, KernelImage, KernelRelease};
+use crate::openwrt::{PackageDatabase, System};
+use crate::plan::{BootPartition, Finding, Severity, Wishes, check_relink};
+use crate::recipe::Recipe;
+
+use super::module_set::ModuleSet;
+use super::scene::Scene;
+
+/// A kernel file longer than this is not read: 256 MiB.
+const LONGEST_KERNEL: u64 = 256 << 20;
+
+/// A kernel that is to take the place of the image's.
+#[derive(Debug, Clone)]
+pub(super) struct KernelSwap {
+    /// Where it came from.
+    pub(super) file: PathBuf,
+    /// The bzImage.
+    pub(super) bytes: Arc<[u8]>,
+    /// What it says of itself.
+    pub(super) release: KernelRelease,
+    /// New version of the package `kernel`.
+    pub(super) version: Option<String>,
+    /// Whether the image's modules are all replaced.
+    pub(super) replace_modules: bool,
+}
+
+/// What is reported of a swap.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SwapFacts {
+    /// The new kernel's file.
+    pub(crate) file: PathBuf,
+    /// Release of the kernel that goes, where it can be told.
+    pub(crate) release_before: Option<String>,
+    /// Release of the new one.
+    pub(crate) release: String,
+    /// Whether the image's modules are all replaced.
+    pub(crate) replace_modules: bool,
+}
+
+impl KernelSwap {
+    /// Reads the kernel that `recipe` names; `None` when it names none.
+    ///
+    /// # Errors
+    /// A file that cannot be read; unsupported when it is no bzImage; corrupt when it contradicts itself.
+    pub(super) fn read(recipe: &Recipe) -> Result<Option<Self>> {
+        let Some(file) = &recipe.kernel else { return Ok(None) };
+        let place = || file.display().to_string();
+        let bytes = read_file(file)?;
+        let image = KernelImage::parse(&bytes).at(place)?;
+        if image.format() == KernelFormat::Elf {
+            return Err(Error::unsupported("an ELF vmlinux, which GRUB's `linux` command does not boot")
+                .at(place())
+                .remedy("give the bzImage of the same build: arch/x86/boot/bzImage"));
+        }
+        let release = image.release();
+        Ok(Some(Self {
+            file: file.clone(),
+            release,
+            version: recipe.kernel_version.clone(),
+            replace_modules: recipe.replace_modules,
+            bytes: bytes.into(),
+        }))
+    }
+
+    /// What stands where the kernel goes: the path that all of grub.cfg's entries name.
+    ///
+    /// # Errors
+    /// Corrupt when there is no boot partition; unsupported when the entries boot several kernels, or when the path is no
+    /// regular file.
+    pub(super) fn boot_partition(&self, scene: &Scene) -> Result<BootPartition> {
+        let boot = scene.boot.as_ref().map_err(|reason| {
+            Error::corrupt(format!("the kernel cannot be replaced: {reason}"))
+                .remedy("ibwrt inspect IMAGE shows what is in the partitions")
+        })?;
+        let kernels: BTreeSet<&str> = boot.configuration.entries.iter().map(|entry| entry.kernel.as_str()).collect();
+        let [kernel] = kernels.iter().copied().collect::<Vec<_>>()[..] else {
+            let count = kernels.len();
+            let names = kernels.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Error::unsupported(format!(
+                "grub.cfg boots {count} different kernels ({names}), so it cannot be told which one to replace"
+            ))
+            .remedy("let all entries of grub.cfg boot the same kernel"));
+        };
+        let mut filesystem = boot.located.open(&scene.image, 0)?;
+        let present = match filesystem.metadata(kernel)? {
+            None => None,
+            Some(metadata) if metadata.file_type == FileType::Regular => {
+                Some((metadata.attributes, filesystem.read(kernel)?.into()))
+            }
+            Some(_) => {
+                return Err(Error::unsupported("what grub.cfg names as kernel is no regular file").at(kernel));
+            }
+        };
+        let (kind, space) = (filesystem.kind(), filesystem.space()?);
+        Ok(BootPartition { kernel: kernel.to_owned(), present, kind, space })
+    }
+
+    /// What the swap means for the modules.
+    ///
+    /// # Errors
+    /// As [`ModuleSet::of`].
+    pub(super) fn module_set(&self, scene: &Scene, system: &System) -> Result<ModuleSet> {
+        let old = scene.kernel_release().ok();
+        ModuleSet::of(system, old.as_ref(), &self.release, self.replace_modules)
+    }
+
+    /// Compares what loads with the kernel `boot` holds with what will load with this one. Returns what is to be said when
+    /// the old kernel cannot be read.
+    ///
+    /// # Errors
+    /// As [`check_relink`]; those of reading this kernel.
+    pub(super) fn check_modules(
+        &self,
+        boot: &BootPartition,
+        system: &System,
+        wishes: &Wishes,
+    ) -> Result<Option<Finding>> {
+        let after = || KernelExports::read(&self.bytes).at(|| self.file.display().to_string());
+        let Some((_, present)) = &boot.present else { return after().map(|_| None) };
+        if *present == self.bytes && !self.replace_modules {
+            return Ok(None);
+        }
+        let after = after()?;
+        match KernelExports::read(present) {
+            Ok(before) => check_relink(&before, &after, system, wishes).map(|()| None),
+            Err(error) => Ok(Some(Finding {
+                id: "kernel-swap".to_owned(),
+                severity: Severity::Warning,
+                message: format!("which modules load with the kernel that goes cannot be told: {error}"),
+                remedy: Some("look at the checks on the result".to_owned()),
+            })),
+        }
+    }
+
+    /// What is to be said about the package database.
+    pub(super) fn package_finding(&self, boot: &BootPartition, system: &System) -> Option<Finding> {
+        if boot.present.as_ref().is_some_and(|(_, present)| *present == self.bytes) {
+            return None;
+        }
+        let old = system.packages.kernel()?;
+        let manager = if matches!(system.packages, PackageDatabase::Apk { .. }) { "apk" } else { "opkg" };
+        let (message, remedy) = match &self.version {
+            Some(version) => (
+                format!(
+                    "the package kernel gets version {version}: kmod packages of the old feed, built for kernel {old}, no \
+                     longer match"
+                ),
+                "take kmod packages from the new kernel's build only".to_owned(),
+            ),
+            None => (
+                format!(
+                    "the package kernel keeps its version {old} although the kernel is another one: {manager} takes kmod \
+                     packages of the old feed, which no longer match"
+                ),
+                "give --kernel-version the version of the new build's package kernel".to_owned(),
+            ),
+        };
+        Some(Finding { id: "kernel-package".to_owned(), severity: Severity::Warning, message, remedy: Some(remedy) })
+    }
+
+    /// What is reported.
+    pub(super) fn facts(&self, scene: &Scene) -> SwapFacts {
+        SwapFacts {
+            file: self.file.clone(),
+            release_before: scene.kernel_release().ok().map(|release| release.to_string()),
+            release: self.release.to_string(),
+            replace_modules: self.replace_modules,
+        }
+    }
+}
+
+/// The kernel's bytes, no more than a kernel has.
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path)
+        .map_err(|error| Error::io("open the kernel", path, error).remedy("check the path given as kernel"))?;
+    let mut bytes = Vec::new();
+    let mut limited = file.take(LONGEST_KERNEL + 1);
+    limited.read_to_end(&mut bytes).map_err(|error| Error::io("read the kernel", path, error))?;
+    if limited.limit() == 0 {
+        return Err(Error::unsupported(format!("longer than {LONGEST_KERNEL} bytes, which no bzImage is"))
+            .at(path.display().to_string()));
+    }
+    Ok(bytes)
+}
