@@ -9,8 +9,9 @@ use super::terminal::Terminal;
 use crate::error::Result;
 use crate::filesystem::{Kind, Space};
 use crate::image::{Partition, SECTOR, Scheme, Trailer, TrailerKind};
+use crate::kernel::Proof;
 use crate::openwrt::{PackageDatabase, Release};
-use crate::task::{self, InspectReport};
+use crate::task::{self, InspectReport, KernelFacts};
 
 pub(super) fn run(arguments: &InspectArguments, terminal: &Terminal) -> Result<ExitCode> {
     let report = task::inspect(&arguments.image, terminal.progress())?;
@@ -117,6 +118,9 @@ fn system(page: &mut Page, report: &InspectReport) {
         release_facts(page, release);
     }
     page.fact("kernel", report.kernel_release.as_deref().unwrap_or("could not be read"));
+    if let Some(kernel) = &report.kernel {
+        kernel_facts(page, kernel);
+    }
     for (release, count) in &report.modules {
         page.fact("modules", &format!("{} in /lib/modules/{release}", number(*count, "file")));
     }
@@ -132,6 +136,34 @@ fn system(page: &mut Page, report: &InspectReport) {
     }
     page.gap();
     page.paragraph(0, &format!("What this means for InfiniBand: {}", Tone::Accent.paint("ibwrt verify IMAGE")));
+}
+
+fn kernel_facts(page: &mut Page, kernel: &KernelFacts) {
+    page.fact("", &kernel.version);
+    page.fact(
+        "",
+        &format!("{}, {} compression, {} unpacked", kernel.path, kernel.compression, size(kernel.unpacked_size)),
+    );
+    let proof = match kernel.proof {
+        Proof::Sections => "",
+        Proof::Weaker => " (section headers are gone; found by their looks)",
+    };
+    let modversions =
+        if kernel.modversions { "with checksums (MODVERSIONS)" } else { "without checksums (no MODVERSIONS)" };
+    page.fact("", &format!("{}, {modversions}{proof}", number(kernel.exports, "export")));
+    let vermagic = match &kernel.vermagic {
+        Some(vermagic) => format!("takes modules of vermagic `{}` only", vermagic.trim_end()),
+        None => "does not compare vermagic".to_owned(),
+    };
+    let size_of_module = kernel.struct_module_size.map(|size| format!(", struct module of {size} bytes"));
+    page.fact("", &format!("{vermagic}{}", size_of_module.unwrap_or_default()));
+    for (label, built_in) in [("built in", true), ("not built in", false)] {
+        let rows = kernel.options.iter().filter(|row| row.built_in == built_in);
+        let options: Vec<&str> = rows.map(|row| row.option.as_str()).collect();
+        if !options.is_empty() {
+            page.fact(label, &options.join(", "));
+        }
+    }
 }
 
 fn release_facts(page: &mut Page, release: &Release) {
@@ -156,7 +188,8 @@ fn packages_text(packages: &PackageDatabase) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::FilesystemRow;
+    use crate::kernel::Compression;
+    use crate::task::{FilesystemRow, OptionRow};
     use crate::verify::specimen::Specimen;
 
     #[test]
@@ -177,6 +210,21 @@ mod tests {
                 },
             ],
             kernel_release: Some("6.6.106".into()),
+            kernel: Some(KernelFacts {
+                path: "/boot/vmlinuz".into(),
+                version: "6.6.106 (builder@host) #0 SMP".into(),
+                compression: Compression::Xz,
+                unpacked_size: 40 << 20,
+                exports: 9000,
+                proof: Proof::Sections,
+                modversions: false,
+                vermagic: None,
+                struct_module_size: Some(1088),
+                options: vec![
+                    OptionRow { option: "IRQ_POLL".into(), built_in: true, evidence: "irq_poll_init".into() },
+                    OptionRow { option: "INFINIBAND".into(), built_in: false, evidence: "ib_register_device".into() },
+                ],
+            }),
             release: Some(specimen.system.release.clone()),
             packages: Some(PackageDatabase::Opkg { kernel: Some("6.6.106~ab-r1".into()), packages: 130 }),
             modules: vec![("6.6.106".into(), 2)],
@@ -193,6 +241,12 @@ mod tests {
             "  partition 2   root, ext4, 16.0 KiB from LBA 544",
             "                78.1 MiB of 104 MiB free (blocks of 4096), 5000 of 6656 inodes",
             "                free",
+            "  kernel        6.6.106",
+            "                /boot/vmlinuz, XZ compression, 40.0 MiB unpacked",
+            "                9000 exports, without checksums (no MODVERSIONS)",
+            "                does not compare vermagic, struct module of 1088 bytes",
+            "  built in      IRQ_POLL",
+            "  not built in  INFINIBAND",
             "  packages      opkg, 130 packages installed, kernel 6.6.106~ab-r1",
             "  InfiniBand    no module: this image has no InfiniBand support (yet)",
         ] {

@@ -5,11 +5,16 @@ use std::path::Path;
 use crate::error::Result;
 use crate::image::Image;
 use crate::infiniband;
+use crate::kernel::{KernelExports, SymbolTable};
 use crate::openwrt::System;
 use crate::progress::Progress;
 
-use super::scene::{Located, Scene};
-use super::{FilesystemRow, InspectReport};
+use super::evidence;
+use super::scene::{Boot, Located, Scene};
+use super::{FilesystemRow, InspectReport, KernelFacts, OptionRow};
+
+/// Options whose presence in the kernel decides which InfiniBand modules load.
+const OPTIONS: [&str; 6] = ["INFINIBAND", "IRQ_POLL", "HMM_MIRROR", "DMA_SHARED_BUFFER", "MMU_NOTIFIER", "CGROUP_RDMA"];
 
 /// Looks at an image.
 ///
@@ -20,8 +25,9 @@ pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectRep
     let mut remarks = scene.image.table.remarks.clone();
     let boot = scene.boot.as_ref();
     remarks.extend(boot.err().map(|reason| format!("no boot partition: {reason}")));
-    let kernel_release = match boot.map(|boot| &boot.kernel_release) {
-        Ok(Ok(release)) => Some(release.to_string()),
+    let release = boot.ok().and_then(|boot| boot.kernel_release.as_ref().ok());
+    let kernel = match boot.map(read_kernel) {
+        Ok(Ok(kernel)) => Some(kernel),
         Ok(Err(reason)) => {
             remarks.push(format!("the kernel cannot be read: {reason}"));
             None
@@ -44,13 +50,42 @@ pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectRep
         disk_length: scene.image.disk.length(),
         table: scene.image.table.clone(),
         filesystems: scene.partitions.iter().map(|located| row(&scene, located)).collect(),
-        kernel_release,
+        kernel_release: release.map(ToString::to_string),
+        kernel,
         release: system.as_ref().map(|system| system.release.clone()),
         packages: system.as_ref().map(|system| system.packages.clone()),
         modules: directories.iter().map(|directory| (directory.release.to_string(), directory.modules.len())).collect(),
         infiniband_modules: infiniband.into_iter().map(ToString::to_string).collect(),
         remarks,
     })
+}
+
+/// The kernel that the first menu entry boots.
+fn read_kernel(boot: &Boot) -> Result<KernelFacts, String> {
+    let first = evidence::kernels(boot).into_iter().next().ok_or("the boot menu names none")?;
+    let exports = first.exports?;
+    let symbols = SymbolTable::built_in().map_err(|error| error.to_string())?;
+    Ok(facts(first.path, &exports, &symbols))
+}
+
+fn facts(path: String, kernel: &KernelExports, symbols: &SymbolTable) -> KernelFacts {
+    let row = |option: &str| {
+        let entry = symbols.entries().iter().find(|entry| entry.option == option)?;
+        let evidence = entry.evidence.clone()?;
+        Some(OptionRow { option: option.to_owned(), built_in: kernel.export(&evidence).is_some(), evidence })
+    };
+    KernelFacts {
+        path,
+        version: kernel.version.clone(),
+        compression: kernel.compression,
+        unpacked_size: kernel.unpacked_size,
+        exports: kernel.exports().len(),
+        proof: kernel.proof,
+        modversions: kernel.modversions,
+        vermagic: kernel.rules.vermagic.clone(),
+        struct_module_size: kernel.rules.struct_module_size,
+        options: OPTIONS.into_iter().filter_map(row).collect(),
+    }
 }
 
 fn read_system(scene: &Scene) -> Result<System, String> {
@@ -70,4 +105,29 @@ fn row(scene: &Scene, located: &Located) -> FilesystemRow {
     };
     let space = located.open(&scene.image, 0).and_then(|mut filesystem| filesystem.space()).ok();
     FilesystemRow { partition: number, kind: located.kind, role, space }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_into_a_kernel_is_told_by_what_it_exports() {
+        let kernel = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bzImage-with-ib"));
+        let kernel = KernelExports::read(kernel).unwrap();
+        let facts = facts("/boot/vmlinuz".into(), &kernel, &SymbolTable::built_in().unwrap());
+        let options: Vec<_> = facts.options.iter().map(|row| (row.option.as_str(), row.built_in)).collect();
+        assert_eq!(
+            options,
+            [
+                ("INFINIBAND", false),
+                ("IRQ_POLL", true),
+                ("HMM_MIRROR", true),
+                ("DMA_SHARED_BUFFER", true),
+                ("MMU_NOTIFIER", true),
+                ("CGROUP_RDMA", false)
+            ]
+        );
+        assert_eq!((facts.exports, facts.modversions), (kernel.exports().len(), false));
+    }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::filesystem;
 use crate::image::{Container, Form, PartitionTable};
+use crate::kernel::{Compression, Proof};
 use crate::openwrt::{PackageDatabase, Release};
 use crate::plan::{Change, Finding, Role, SpaceForecast};
 use crate::verify::Report;
@@ -123,6 +124,42 @@ pub(crate) struct VerifyReport {
     pub(crate) checks: Report,
 }
 
+/// An option of the kernel's configuration that matters for InfiniBand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct OptionRow {
+    /// Its name, without `CONFIG_`.
+    pub(crate) option: String,
+    /// Whether it is built into the kernel, told by whether the kernel exports `evidence`.
+    pub(crate) built_in: bool,
+    /// The export.
+    pub(crate) evidence: String,
+}
+
+/// The kernel that the first menu entry boots.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct KernelFacts {
+    /// Its path on the boot partition.
+    pub(crate) path: String,
+    /// The whole version string: release, builder, number, date.
+    pub(crate) version: String,
+    /// How it is packed.
+    pub(crate) compression: Compression,
+    /// Unpacked size, bytes.
+    pub(crate) unpacked_size: u64,
+    /// Number of symbols that it exports to modules.
+    pub(crate) exports: usize,
+    /// How sure that is.
+    pub(crate) proof: Proof,
+    /// Whether it compares checksums of symbols (`CONFIG_MODVERSIONS`).
+    pub(crate) modversions: bool,
+    /// The vermagic that it demands of modules; `None` when it does not compare it.
+    pub(crate) vermagic: Option<String>,
+    /// Its `sizeof(struct module)` in bytes, where the code tells.
+    pub(crate) struct_module_size: Option<u64>,
+    /// What is built into it.
+    pub(crate) options: Vec<OptionRow>,
+}
+
 /// What `inspect` shows.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct InspectReport {
@@ -138,6 +175,8 @@ pub(crate) struct InspectReport {
     pub(crate) filesystems: Vec<FilesystemRow>,
     /// Kernel release by the boot partition's kernel, where it could be read.
     pub(crate) kernel_release: Option<String>,
+    /// What it offers to modules, where it could be unpacked.
+    pub(crate) kernel: Option<KernelFacts>,
     /// Who built the system, where it could be read.
     pub(crate) release: Option<Release>,
     /// The package database.

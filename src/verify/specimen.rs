@@ -313,12 +313,13 @@ fn system() -> System {
 }
 
 #[test]
-fn the_patched_specimen_passes_every_check() {
+fn the_patched_specimen_passes_every_check_that_applies() {
     let report = Specimen::patched().report();
     let passes = |outcome: &Outcome| matches!(outcome, Outcome::Pass { .. });
-    let others: Vec<_> = report.rows.iter().filter(|row| !passes(&row.outcome)).collect();
-    assert!(others.is_empty(), "{others:#?}");
-    assert!(!report.failed());
+    let others: Vec<_> = report.rows.iter().filter(|row| !passes(&row.outcome)).map(|row| row.id).collect();
+    // No MODVERSIONS, no module but InfiniBand's in the autoload files, no mlx5, no interface.
+    assert_eq!(others, ["crc", "other-modules", "mixed-builds", "connected-mode"]);
+    assert_eq!(report.count().skipped, others.len());
 }
 
 #[test]

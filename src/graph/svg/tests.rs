@@ -1,6 +1,6 @@
-use super::text::width;
 use super::super::test_graph::{file, fixture_kernel, fixture_modules, graph, graph_over, module};
 use super::super::{Scope, dot};
+use super::text::width;
 use super::*;
 
 /// What stands between `<text …>` and `</text>`, with the attributes before it.

@@ -12,14 +12,18 @@ pub(super) fn symbol_table() -> Option<&'static SymbolTable> {
     TABLE.get_or_init(|| SymbolTable::built_in().ok()).as_ref()
 }
 
+/// The option that `symbol` belongs to, where one is known.
+pub(super) fn option(symbol: &str) -> Option<&'static str> {
+    symbol_table()?.explain(symbol).map(|entry| entry.option.as_str())
+}
+
 /// One sentence per cause. `missing`: symbols that nothing exports, by the module that needs them.
 pub(super) fn sentences(missing: &BTreeMap<&ModuleName, Vec<&str>>) -> Vec<String> {
-    let table = symbol_table();
     // By option, in the order in which they are met; `None` for symbols of no known option.
     let mut causes: Vec<(Option<&str>, BTreeMap<&ModuleName, Vec<&str>>)> = Vec::new();
     for (module, symbols) in missing {
         for symbol in symbols {
-            let option = table.and_then(|table| table.explain(symbol)).map(|entry| entry.option.as_str());
+            let option = option(symbol);
             let index = causes.iter().position(|(known, _)| *known == option);
             let index = index.unwrap_or_else(|| {
                 causes.push((option, BTreeMap::new()));

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::causes::sentences;
-use super::set::with_directory;
+use super::causes::{option, sentences};
+use super::set::{closure, infiniband, with_directory};
 use super::{judge, number, skip};
-use crate::kernel::{KernelExports, Module, ModuleName, Proof, Provider, Reason, Refusal};
+use crate::kernel::{KernelExports, ModuleName, Proof, Provider, Reason, Refusal};
 use crate::openwrt::{Attempt, LoadReport, ModuleDirectory, Outcome as Answer, Trap};
 use crate::plan::Severity;
 use crate::verify::{Check, Evidence, Outcome};
@@ -33,13 +33,36 @@ pub(super) fn last_attempts(report: &LoadReport) -> BTreeMap<&ModuleName, &Attem
 }
 
 /// Why the kernel refuses modules, each with its name.
-fn refusals(report: &LoadReport) -> Vec<(&ModuleName, &Refusal)> {
-    let attempts = last_attempts(report).into_iter();
-    let refusals = attempts.flat_map(|(name, attempt)| match &attempt.outcome {
-        Answer::Asked(result) => result.refusals().iter().map(|refusal| (name, refusal)).collect(),
+fn refusals<'a>(attempts: &BTreeMap<&'a ModuleName, &'a Attempt>) -> Vec<(&'a ModuleName, &'a Refusal)> {
+    let refusals = attempts.iter().flat_map(|(name, attempt)| match &attempt.outcome {
+        Answer::Asked(result) => result.refusals().iter().map(|refusal| (*name, refusal)).collect(),
         Answer::WaitsFor(_) => Vec::new(),
     });
     refusals.collect()
+}
+
+/// The modules that InfiniBand takes: the stack's own, those that are asked for, and all that these depend on.
+fn concerned(evidence: &Evidence<'_>, directory: &ModuleDirectory) -> BTreeSet<ModuleName> {
+    let mut roots = infiniband(directory);
+    roots.extend(evidence.expectations.modules.iter().cloned());
+    roots.extend(evidence.expectations.autoload.iter().map(|wish| wish.module.clone()));
+    closure(directory, roots).0
+}
+
+/// Judges the modules that InfiniBand takes and that the boot selects.
+fn with_concerned(
+    evidence: &Evidence<'_>,
+    check: impl FnOnce(&KernelExports, &ModuleDirectory, &BTreeMap<&ModuleName, &Attempt>) -> Outcome,
+) -> Outcome {
+    with_load(evidence, |kernel, directory, report| {
+        let concerned = concerned(evidence, directory);
+        let mut attempts = last_attempts(report);
+        attempts.retain(|name, _| concerned.contains(name));
+        match attempts.is_empty() {
+            true => skip("the boot loads no module for InfiniBand"),
+            false => check(kernel, directory, &attempts),
+        }
+    })
 }
 
 /// Fails with what the kernel says where `matters`; passes with `detail` over the number of modules it was asked for.
@@ -48,26 +71,23 @@ fn judge_refusals(
     matters: impl Fn(&Reason) -> bool,
     detail: impl FnOnce(&KernelExports, usize) -> String,
 ) -> Outcome {
-    with_load(evidence, |kernel, _, report| {
-        if report.attempts.is_empty() {
-            return skip("the boot loads no module");
-        }
-        let problems = refusals(report).into_iter().filter(|(_, refusal)| matters(&refusal.reason));
+    with_concerned(evidence, |kernel, _, attempts| {
+        let problems = refusals(attempts).into_iter().filter(|(_, refusal)| matters(&refusal.reason));
         let problems = problems.map(|(name, refusal)| said(name, refusal)).collect();
-        judge(problems, || detail(kernel, asked(report)))
+        judge(problems, || detail(kernel, asked(attempts)))
     })
 }
 
 /// What the kernel says of the modules that it refuses where `matters`; nothing where the boot is not known.
 pub(super) fn refused(evidence: &Evidence<'_>, matters: impl Fn(&Reason) -> bool) -> Vec<String> {
-    let report = evidence.load.as_ref().ok();
-    let refusals = report.map(refusals).unwrap_or_default().into_iter();
+    let attempts = evidence.load.as_ref().map(last_attempts).unwrap_or_default();
+    let refusals = refusals(&attempts).into_iter();
     refusals.filter(|(_, refusal)| matters(&refusal.reason)).map(|(name, refusal)| said(name, refusal)).collect()
 }
 
 /// How many modules the kernel is asked for.
-fn asked(report: &LoadReport) -> usize {
-    last_attempts(report).values().filter(|attempt| matches!(attempt.outcome, Answer::Asked(_))).count()
+fn asked(attempts: &BTreeMap<&ModuleName, &Attempt>) -> usize {
+    attempts.values().filter(|attempt| matches!(attempt.outcome, Answer::Asked(_))).count()
 }
 
 /// The kernel's words on a refusal, with what they leave out.
@@ -91,6 +111,20 @@ fn said(name: &ModuleName, refusal: &Refusal) -> String {
     }
 }
 
+/// The check that tells of refusals of this sort.
+pub(super) fn check_of(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::UnknownSymbol { .. } => SYMBOLS_RESOLVE.id,
+        Reason::GplOnly { .. } | Reason::ProprietaryProvider { .. } => GPL_ONLY.id,
+        Reason::Namespace { .. } => NAMESPACES.id,
+        Reason::Version { .. } | Reason::ModuleLayout | Reason::NoVersions => CRC.id,
+        Reason::DuplicateExport { .. } => DUPLICATE_EXPORTS.id,
+        Reason::Vermagic { .. } | Reason::NoVermagic => "vermagic",
+        Reason::NoThisModule { .. } | Reason::StructModuleSize { .. } => "struct-module",
+        Reason::NotAModule { .. } => "kmodloader-traps",
+    }
+}
+
 pub(super) const SYMBOLS_RESOLVE: Check = Check {
     id: "symbols-resolve",
     severity: Severity::Error,
@@ -101,13 +135,9 @@ pub(super) const SYMBOLS_RESOLVE: Check = Check {
 };
 
 fn symbols_resolve(evidence: &Evidence<'_>) -> Outcome {
-    with_load(evidence, |kernel, directory, report| {
-        if report.attempts.is_empty() {
-            return skip("the boot loads no module");
-        }
-        let missing = missing(kernel, directory, report);
-        let problems = sentences(&missing);
-        judge(problems, || {
+    with_concerned(evidence, |kernel, directory, attempts| {
+        let missing = missing(kernel, directory, attempts);
+        judge(sentences(&missing), || {
             let exports = number(kernel.exports().len(), "export");
             let proof = match kernel.proof {
                 Proof::Sections => "",
@@ -116,7 +146,7 @@ fn symbols_resolve(evidence: &Evidence<'_>) -> Outcome {
                      proof is weaker"
                 }
             };
-            format!("{} link against the kernel's {exports}{proof}", number(asked(report), "module"))
+            format!("{} linked against the kernel's {exports}{proof}", number(asked(attempts), "module"))
         })
     })
 }
@@ -126,30 +156,27 @@ fn symbols_resolve(evidence: &Evidence<'_>) -> Outcome {
 fn missing<'a>(
     kernel: &KernelExports,
     directory: &'a ModuleDirectory,
-    report: &'a LoadReport,
+    attempts: &BTreeMap<&'a ModuleName, &'a Attempt>,
 ) -> BTreeMap<&'a ModuleName, Vec<&'a str>> {
-    let readable = || {
-        let parsed =
-            directory.modules.iter().filter_map(|installed| Some((installed, installed.module.as_ref().ok()?)));
-        parsed
-    };
-    let exports = readable().flat_map(|(_, module)| &module.exports);
-    let exports: HashSet<&str> = exports.map(|export| export.name.as_str()).collect();
-    let modules: BTreeMap<&ModuleName, &Module> =
-        readable().map(|(installed, module)| (&installed.name, module)).rev().collect();
     let mut missing: BTreeMap<&ModuleName, Vec<&str>> = BTreeMap::new();
-    for (name, attempt) in last_attempts(report) {
-        let symbols: BTreeSet<&str> = match &attempt.outcome {
-            Answer::Asked(result) => result.refusals().iter().filter_map(unknown_to_all).collect(),
-            // The kernel is never asked for it, but would say the same once it is.
-            Answer::WaitsFor(_) => {
-                let imports = modules.get(name).into_iter().flat_map(|module| &module.imports).map(String::as_str);
-                imports.filter(|symbol| kernel.export(symbol).is_none() && !exports.contains(symbol)).collect()
-            }
-        };
-        if !symbols.is_empty() {
-            missing.insert(name, symbols.into_iter().collect());
+    for (name, refusal) in refusals(attempts) {
+        missing.entry(name).or_default().extend(unknown_to_all(refusal));
+    }
+    let told: HashSet<_> = missing.values().flatten().filter_map(|symbol| option(symbol)).collect();
+    let modules =
+        || directory.modules.iter().filter_map(|installed| Some((installed, installed.module.as_ref().ok()?)));
+    let exports: HashSet<&str> =
+        modules().flat_map(|(_, module)| &module.exports).map(|export| export.name.as_str()).collect();
+    for (installed, module) in modules() {
+        let waits = |attempt: &&Attempt| matches!(attempt.outcome, Answer::WaitsFor(_));
+        if attempts.get(&installed.name).copied().filter(waits).is_none() {
+            continue;
         }
+        // The kernel is never asked for it, but would say the same once it is. Of a cause told already no more is said.
+        let imports = module.imports.iter().map(String::as_str);
+        let unknown = imports.filter(|symbol| kernel.export(symbol).is_none() && !exports.contains(symbol));
+        let news = unknown.filter(|symbol| option(symbol).is_none_or(|option| !told.contains(option)));
+        missing.entry(&installed.name).or_default().extend(news);
     }
     missing
 }
@@ -227,6 +254,35 @@ pub(super) const DUPLICATE_EXPORTS: Check = Check {
 fn duplicate_exports(evidence: &Evidence<'_>) -> Outcome {
     let matters = |reason: &Reason| matches!(reason, Reason::DuplicateExport { .. });
     judge_refusals(evidence, matters, |_, asked| format!("none among {}", number(asked, "module")))
+}
+
+pub(super) const OTHER_MODULES: Check = Check {
+    id: "other-modules",
+    severity: Severity::Warning,
+    claim: "The kernel takes the modules that have nothing to do with InfiniBand as well.",
+    remedy: "InfiniBand does without them, but the rest of the system may not: take kernel and modules from one build.",
+    run: other_modules,
+};
+
+fn other_modules(evidence: &Evidence<'_>) -> Outcome {
+    with_load(evidence, |_, directory, report| {
+        let concerned = concerned(evidence, directory);
+        let mut attempts = last_attempts(report);
+        attempts.retain(|name, _| !concerned.contains(name));
+        if attempts.is_empty() {
+            return skip("the boot loads no other module");
+        }
+        let mut problems: BTreeMap<&ModuleName, Vec<&str>> = BTreeMap::new();
+        for (name, refusal) in refusals(&attempts) {
+            let message = refusal.messages.first().map_or("refused without a word", String::as_str);
+            problems.entry(name).or_default().push(message);
+        }
+        let problems = problems.iter().filter_map(|(name, messages)| match messages.split_first()? {
+            (only, []) => Some(format!("{name} is refused: {only}")),
+            (first, more) => Some(format!("{name} is refused: {first}, and {} like it", number(more.len(), "message"))),
+        });
+        judge(problems.collect(), || format!("{} loaded", number(asked(&attempts), "other module")))
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::autoload::{line_traps, must_be_named};
-use super::link::{last_attempts, with_load};
+use super::link::{check_of, last_attempts, with_load};
 use super::set::{directory, find, infiniband};
 use super::{judge, listing, number, skip, with_system};
 use crate::kernel::{ModuleName, Provider, Reason};
@@ -116,11 +116,11 @@ impl Boot<'_> {
     fn why_not(&self, name: &ModuleName) -> String {
         match self.attempts.get(name).map(|attempt| &attempt.outcome) {
             None => self.why_never_selected(),
-            Some(Answer::Asked(result)) => result
-                .refusals()
-                .iter()
-                .find_map(|refusal| late(&refusal.reason))
-                .unwrap_or_else(|| "the kernel refuses it, for a reason that another check here gives".to_owned()),
+            Some(Answer::Asked(result)) => {
+                let first = result.refusals().first().map_or("symbols-resolve", |refusal| check_of(&refusal.reason));
+                let late = result.refusals().iter().find_map(|refusal| late(&refusal.reason));
+                late.unwrap_or_else(|| format!("the kernel refuses it (see {first})"))
+            }
             Some(Answer::WaitsFor(names)) => self.waits_for(names),
         }
     }

@@ -39,6 +39,7 @@ pub(crate) const CHECKS: &[Check] = &[
     link::NAMESPACES,
     link::CRC,
     link::DUPLICATE_EXPORTS,
+    link::OTHER_MODULES,
     features::MIXED_BUILDS,
     loading::KMODLOADER_TRAPS,
     autoload::AUTOLOAD_NAMES,
