@@ -27,15 +27,6 @@ pub(crate) struct UciSection {
     pub(crate) options: Vec<UciOption>,
 }
 
-/// A bridge and the devices in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Bridge {
-    /// The bridge's device, such as `br-lan`.
-    pub(crate) device: String,
-    /// Its ports.
-    pub(crate) ports: Vec<String>,
-}
-
 /// A UCI file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct UciFile {
@@ -106,26 +97,6 @@ impl UciFile {
             self.sections.len().saturating_sub(1)
         })
     }
-
-    /// The sections of one type, in order.
-    pub(crate) fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a UciSection> {
-        self.sections.iter().filter(move |section| section.kind == kind)
-    }
-
-    /// The bridges of a `network` file: `config device` with `option type 'bridge'` and its `ports` (in the older form
-    /// `ifname`), and, before 21.02, `config interface` with `option type 'bridge'` and `option ifname`.
-    pub(crate) fn bridges(&self) -> Vec<Bridge> {
-        let is_bridge = |section: &&UciSection| section.value("type") == Some("bridge");
-        let devices = self.of_kind("device").filter(is_bridge).map(|section| Bridge {
-            device: section.value("name").or(section.name.as_deref()).unwrap_or_default().to_owned(),
-            ports: [section.words("ports"), section.words("ifname")].concat(),
-        });
-        let interfaces = self.of_kind("interface").filter(is_bridge).map(|section| Bridge {
-            device: format!("br-{}", section.name.as_deref().unwrap_or_default()),
-            ports: [section.words("ifname"), section.words("device")].concat(),
-        });
-        devices.chain(interfaces).collect()
-    }
 }
 
 /// The words of each statement, with the number of the line on which it starts.
@@ -189,15 +160,17 @@ mod tests {
              config device\n\toption name 'br-lan'\n\toption type 'bridge'\n\tlist ports 'eth0'\n\tlist ports 'ib0'\n\n\
              config interface 'lan'\n\toption device 'br-lan'\n",
         );
-        assert_eq!(file.bridges(), [Bridge { device: "br-lan".into(), ports: vec!["eth0".into(), "ib0".into()] }]);
-        assert_eq!(file.of_kind("interface").count(), 2);
+        let kinds: Vec<_> = file.sections.iter().map(|section| section.kind.as_str()).collect();
+        assert_eq!(kinds, ["interface", "device", "interface"]);
+        assert_eq!(file.sections[1].value("name"), Some("br-lan"));
+        assert_eq!(file.sections[1].words("ports"), ["eth0", "ib0"]);
         assert_eq!(file.malformed, [] as [usize; 0]);
     }
 
     #[test]
     fn the_bridge_of_old_releases_stands_in_the_interface() {
         let file = UciFile::parse("config interface lan\n option type bridge\n option ifname 'eth0 ib0.8001'\n");
-        assert_eq!(file.bridges(), [Bridge { device: "br-lan".into(), ports: vec!["eth0".into(), "ib0.8001".into()] }]);
+        assert_eq!(file.sections[0].words("ifname"), ["eth0", "ib0.8001"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! of a bridge, as the parent of a VLAN or a macvlan, and in any bond but active-backup.
 
 use super::{judge, number, with_system};
-use crate::openwrt::{System, Tree};
+use crate::openwrt::{System, Tree, UciFile, UciSection};
 use crate::plan::Severity;
 use crate::verify::{Check, Evidence, Outcome};
 
@@ -25,7 +25,8 @@ fn no_ipoib_in_bridge(evidence: &Evidence<'_>) -> Outcome {
         let devices = Devices { named: evidence.expectations.interfaces.iter().map(|i| i.device.as_str()).collect() };
         let mut problems = Vec::new();
         if let Some(text) = text(&system.tree, NETWORK) {
-            problems.extend(sections(&text).iter().filter_map(|section| section_problem(section, &devices)));
+            let file = UciFile::parse(&text);
+            problems.extend(file.sections.iter().filter_map(|section| section_problem(section, &devices)));
         }
         let scripts = scripts(system);
         for (path, text) in &scripts {
@@ -74,70 +75,14 @@ impl Devices<'_> {
     }
 }
 
-/// A UCI section: its type, its name, its options and lists in order.
-#[derive(Debug, Default)]
-struct Section {
-    kind: String,
-    name: String,
-    values: Vec<(String, String)>,
-}
-
-impl Section {
-    fn value(&self, key: &str) -> Option<&str> {
-        self.values.iter().rev().find(|(found, _)| found == key).map(|(_, value)| value.as_str())
-    }
-}
-
-/// The sections of a UCI file; lines that are none are passed over.
-fn sections(text: &str) -> Vec<Section> {
-    let mut sections: Vec<Section> = Vec::new();
-    for line in text.lines() {
-        let mut words = words(line).into_iter();
-        match (words.next().as_deref(), words.next(), words.next()) {
-            (Some("config"), Some(kind), name) => {
-                sections.push(Section { kind, name: name.unwrap_or_default(), values: Vec::new() });
-            }
-            (Some("option" | "list"), Some(key), Some(value)) => {
-                if let Some(section) = sections.last_mut() {
-                    section.values.push((key, value));
-                }
-            }
-            _ => {}
-        }
-    }
-    sections
-}
-
-/// A UCI line's words, quotes resolved.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote: Option<char> = None;
-    for c in line.chars() {
-        match (quote, c) {
-            (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => word.get_or_insert_default().push(c),
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, '#') if word.is_none() => break,
-            (None, _) if c.is_whitespace() => words.extend(word.take()),
-            (None, _) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
-}
-
-fn section_problem(section: &Section, devices: &Devices<'_>) -> Option<String> {
-    let kind = section.value("type");
-    let label = section.value("name").filter(|_| section.kind == "device").unwrap_or(&section.name);
+fn section_problem(section: &UciSection, devices: &Devices<'_>) -> Option<String> {
+    let own_name = section.name.as_deref().unwrap_or_default();
+    let label = section.value("name").filter(|_| section.kind == "device").unwrap_or(own_name);
     let member = |keys: &[&str]| {
-        let values = section.values.iter().filter(|(key, _)| keys.contains(&key.as_str()));
-        values.flat_map(|(_, value)| value.split_whitespace()).find(|word| devices.is_ipoib(word)).map(str::to_owned)
+        let mut words = keys.iter().flat_map(|key| section.words(key));
+        words.find(|word| devices.is_ipoib(word))
     };
-    match (section.kind.as_str(), kind) {
+    match (section.kind.as_str(), section.value("type")) {
         ("device" | "interface", Some("bridge")) => {
             let port = member(&["ports", "ifname", "device"])?;
             Some(format!("{NETWORK}: {port} is a port of the bridge {label}"))
@@ -151,13 +96,10 @@ fn section_problem(section: &Section, devices: &Devices<'_>) -> Option<String> {
             Some(format!("{NETWORK}: {port} is in the bond {label}, whose policy is not active-backup"))
         }
         ("bridge-vlan", _) => {
-            let port = section.values.iter().filter(|(key, _)| key == "ports").find_map(|(_, value)| {
-                // `ib0:t`: the port with its tagging.
-                value
-                    .split_whitespace()
-                    .map(|port| port.split(':').next().unwrap_or(port))
-                    .find(|p| devices.is_ipoib(p))
-            })?;
+            let ports = section.words("ports");
+            // `ib0:t`: the port with its tagging.
+            let mut names = ports.iter().map(|port| port.split(':').next().unwrap_or(port));
+            let port = names.find(|port| devices.is_ipoib(port))?;
             Some(format!("{NETWORK}: {port} is a port of a bridge VLAN"))
         }
         _ => None,
@@ -272,7 +214,7 @@ mod tests {
     #[test]
     fn a_renamed_ipoib_device_is_known_from_the_overlays() {
         let text = "config device\n option type bridge\n option name br0\n list ports fabric\n";
-        let section = &super::sections(text)[0];
+        let section = &super::UciFile::parse(text).sections[0];
         assert_eq!(super::section_problem(section, &super::Devices { named: vec![] }), None);
         assert_eq!(
             super::section_problem(section, &super::Devices { named: vec!["fabric"] }).unwrap(),
