@@ -59,7 +59,7 @@ fn page(report: &GraphReport, path: &Path) -> Page {
     page.line(&format!(
         "Wrote {}: {} and {} between them.",
         quoted(path),
-        number(graph.modules.len(), "module"),
+        number(graph.count(|standing| standing != Standing::Missing), "module"),
         number(graph.needs.len(), "arrow")
     ));
     let fails = graph.count(Standing::fails);
