@@ -64,7 +64,7 @@ fn page(report: &GraphReport, path: &Path) -> Page {
     ));
     let fails = graph.count(Standing::fails);
     if fails > 0 {
-        page.labelled("note:", Tone::Warn, &format!("{} not load; they are shown in red", does(fails)));
+        page.labelled("note:", Tone::Warn, &format!("{} not load: red in the picture", does(fails)));
     }
     if graph.modules.is_empty() {
         page.labelled("note:", Tone::Warn, "the image has no InfiniBand module; --all shows every module");
