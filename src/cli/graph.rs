@@ -59,12 +59,12 @@ fn page(report: &GraphReport, path: &Path) -> Page {
     page.line(&format!(
         "Wrote {}: {} and {} between them.",
         quoted(path),
-        number(graph.modules.len(), "module"),
+        number(graph.count(|standing| standing != Standing::Missing), "module"),
         number(graph.needs.len(), "arrow")
     ));
     let fails = graph.count(Standing::fails);
     if fails > 0 {
-        page.labelled("note:", Tone::Warn, &format!("{} not load; they are shown in red", does(fails)));
+        page.labelled("note:", Tone::Warn, &format!("{} not load: red in the picture", does(fails)));
     }
     if graph.modules.is_empty() {
         page.labelled("note:", Tone::Warn, "the image has no InfiniBand module; --all shows every module");

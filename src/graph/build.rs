@@ -231,7 +231,7 @@ fn entry(attempt: &Attempt) -> Option<String> {
 fn missing(name: &ModuleName, report: &LoadReport) -> ModuleNode {
     // kmodloader.c load_moddeps.
     let messages = match report.missing_dependencies.contains_key(name) {
-        true => vec![format!("failed to find dependency {name}")],
+        true => vec![format!("kmodloader: failed to find dependency {name}")],
         false => Vec::new(),
     };
     ModuleNode {

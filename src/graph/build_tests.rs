@@ -64,7 +64,7 @@ fn a_module_that_depends_on_no_file_shows_what_is_missing() {
     let graph = graph(&[module("ib_cm", &["ib_core"], &[], &[])], [&[], &[("38-ib", "ib_cm\n")]], Scope::Infiniband);
     let missing = named(&graph, "ib_core");
     assert_eq!((missing.standing, missing.path.as_deref()), (Standing::Missing, None));
-    assert_eq!(missing.messages, ["failed to find dependency ib_core"]);
+    assert_eq!(missing.messages, ["kmodloader: failed to find dependency ib_core"]);
     assert_eq!(graph.needs.len(), 1);
 }
 

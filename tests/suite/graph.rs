@@ -77,7 +77,7 @@ fn what_a_stock_kernel_refuses_is_red_and_has_its_words() {
     let folder = tempfile::tempdir().unwrap();
     patched("openwrt-mini-stock-ext4-combined-efi.img.gz", folder.path());
     let ran = ibwrt(folder.path(), ["graph", "router.img.gz", "-o", "modules.svg"]).expect_status(0);
-    assert!(ran.text().contains("do not load; they are shown in red"), "{ran}");
+    assert!(ran.text().contains("do not load: red in the picture"), "{ran}");
     let read = read_svg(&folder.path().join("modules.svg"));
     assert!(read.contains("fails="), "{read}");
     for symbol in ["irq_poll_complete", "irq_poll_disable", "irq_poll_init", "irq_poll_sched"] {

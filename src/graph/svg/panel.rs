@@ -25,7 +25,7 @@ impl Panel {
     pub(super) fn new(graph: &Graph, room: f64) -> Self {
         let mut panel = Self::default();
         panel.section("What keeps modules from loading as a whole", &graph.remarks, room);
-        panel.section("What the kernel says", &refusals(graph), room);
+        panel.section("What the log says", &refusals(graph), room);
         panel.section("Modules that the kernel is never asked to load", &waiting(graph), room);
         panel
     }
