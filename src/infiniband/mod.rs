@@ -13,5 +13,5 @@ mod violation;
 pub(crate) use input::{InterfaceInput, IpoibInput};
 pub(crate) use ipoib::{IpoibInterface, IpoibSettings, Mode};
 pub(crate) use refused::refused_key;
-pub(crate) use stack::stack;
+pub(crate) use stack::{PROVIDERS, is_named_so, stack};
 pub(crate) use violation::Violation;

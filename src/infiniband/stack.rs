@@ -6,16 +6,38 @@ use crate::kernel::ModuleName;
 
 /// The module that every other one of the stack needs.
 const CORE: &str = "ib_core";
-/// Drivers of adapters, whose names do not tell that they belong to the stack.
-const PROVIDERS: [&str; 10] =
-    ["mlx4_ib", "mlx5_ib", "siw", "hfi1", "rdmavt", "iw_cxgb4", "iw_cm", "irdma", "bnxt_re", "erdma"];
+/// Drivers that make an RDMA device of an adapter (or of a network device), by module name.
+pub(crate) const PROVIDERS: &[&str] = &[
+    "mlx4_ib",
+    "mlx5_ib",
+    "ib_mthca",
+    "rdma_rxe",
+    "siw",
+    "ib_qib",
+    "hfi1",
+    "iw_cxgb4",
+    "ocrdma",
+    "qedr",
+    "bnxt_re",
+    "irdma",
+    "hns_roce_hw_v2",
+    "vmw_pvrdma",
+    "usnic_verbs",
+    "efa",
+    "erdma",
+    "mana_ib",
+];
+
+/// Modules of the stack that are neither drivers nor named like the rest of it.
+const OTHERS: [&str; 2] = ["iw_cm", "rdmavt"];
 
 /// Of `modules` (names, each with what it depends on) those that belong to the InfiniBand stack: by name, or because
 /// they depend on one that does, directly or through others.
 pub(crate) fn stack<'a>(
     modules: impl Iterator<Item = (&'a ModuleName, &'a [ModuleName])> + Clone,
 ) -> BTreeSet<&'a ModuleName> {
-    let mut found: BTreeSet<&ModuleName> = modules.clone().map(|(name, _)| name).filter(|name| by_name(name)).collect();
+    let mut found: BTreeSet<&ModuleName> =
+        modules.clone().map(|(name, _)| name).filter(|name| is_named_so(name)).collect();
     loop {
         let before = found.len();
         for (name, depends) in modules.clone() {
@@ -29,9 +51,10 @@ pub(crate) fn stack<'a>(
     }
 }
 
-fn by_name(name: &ModuleName) -> bool {
+/// Whether the name alone tells that `name` belongs to the stack.
+pub(crate) fn is_named_so(name: &ModuleName) -> bool {
     let name = name.as_str();
-    name.starts_with("ib_") || name.starts_with("rdma_") || PROVIDERS.contains(&name)
+    name.starts_with("ib_") || name.starts_with("rdma_") || PROVIDERS.contains(&name) || OTHERS.contains(&name)
 }
 
 #[cfg(test)]

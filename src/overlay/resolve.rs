@@ -14,8 +14,8 @@ use crate::kernel::ModuleName;
 use crate::plan::{AutoloadWish, Content, FileWish, Finding, Severity};
 use crate::recipe::{ExtraContent, Recipe, instead};
 
+use super::catalogue::Overlay;
 use super::description::Rules;
-use super::overlay::Overlay;
 use super::template::serialized;
 use super::{files, ipoib, login, settings, template};
 

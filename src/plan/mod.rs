@@ -2,6 +2,7 @@
 
 mod autoload;
 mod boot;
+mod compare;
 mod draft;
 mod edit;
 mod files;
@@ -9,7 +10,6 @@ mod finding;
 mod loading;
 mod packages;
 mod parameters;
-mod plan;
 mod relink;
 mod remarks;
 mod space;
@@ -18,8 +18,8 @@ mod tests;
 mod wishes;
 
 pub(crate) use boot::{BootPartition, BootPlan, plan_boot};
+pub(crate) use compare::{Plan, SpaceForecast, plan};
 pub(crate) use edit::{Change, Content, Edit, Role};
 pub(crate) use finding::{Finding, Severity};
-pub(crate) use plan::{Plan, SpaceForecast, plan};
 pub(crate) use relink::check_relink;
 pub(crate) use wishes::{AutoloadWish, FileWish, ModuleWish, Wishes};

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::set::{PROVIDERS, built_in, closure, directory, find, infiniband, with_directory};
+use super::set::{built_in, closure, directory, find, infiniband, with_directory};
 use super::{judge, number, skip, with_system};
+use crate::infiniband::PROVIDERS;
 use crate::kernel::ModuleName;
 use crate::openwrt::{AUTOLOAD_DIRECTORY, AutoloadFile, BOOT_DIRECTORY, ModuleDirectory, System};
 use crate::plan::{AutoloadWish, Severity};

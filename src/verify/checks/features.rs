@@ -2,9 +2,10 @@
 //! types.
 
 use super::link::{last_attempts, with_load};
-use super::set::{PROVIDERS, find, with_directory};
+use super::set::{find, with_directory};
 use super::{fail, judge, number, skip};
 use crate::infiniband::Mode;
+use crate::infiniband::PROVIDERS;
 use crate::kernel::{KernelRelease, ModuleName};
 use crate::openwrt::{AUTOLOAD_DIRECTORY, BOOT_DIRECTORY, ModulesConfEntry, System};
 use crate::plan::Severity;

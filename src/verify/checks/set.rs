@@ -4,32 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::causes::symbol_table;
 use super::{fail, judge, listing, number, skip, with_system};
+use crate::infiniband::{self, PROVIDERS};
 use crate::kernel::ModuleName;
 use crate::openwrt::{InstalledModule, ModuleDirectory, System};
 use crate::plan::Severity;
 use crate::verify::{Check, Evidence, Outcome};
-
-/// Drivers that make an RDMA device of an adapter (or of a network device), by module name.
-pub(super) const PROVIDERS: &[&str] = &[
-    "mlx4_ib",
-    "mlx5_ib",
-    "ib_mthca",
-    "rdma_rxe",
-    "siw",
-    "ib_qib",
-    "hfi1",
-    "iw_cxgb4",
-    "ocrdma",
-    "qedr",
-    "bnxt_re",
-    "irdma",
-    "hns_roce_hw_v2",
-    "vmw_pvrdma",
-    "usnic_verbs",
-    "efa",
-    "erdma",
-    "mana_ib",
-];
 
 /// The module directory that the kernel uses: the one named by its release, else the only one.
 pub(super) fn directory<'a>(evidence: &Evidence<'_>, system: &'a System) -> Option<&'a ModuleDirectory> {
@@ -69,12 +48,6 @@ pub(super) fn find<'a>(directory: &'a ModuleDirectory, name: &ModuleName) -> Opt
     directory.modules.iter().find(|module| module.name == *name)
 }
 
-/// What `module` says it depends on; nothing where it cannot be read.
-pub(super) fn depends(module: &InstalledModule) -> &[ModuleName] {
-    let modinfo = module.module.as_ref().ok().map(|module| &module.modinfo);
-    modinfo.and_then(|modinfo| modinfo.depends.as_deref()).unwrap_or_default()
-}
-
 /// A dependency that no file of the directory provides.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Gap {
@@ -101,7 +74,7 @@ pub(super) fn closure(
         if !reached.insert(name.clone()) {
             continue;
         }
-        for dependency in depends(module) {
+        for dependency in module.depends() {
             match by_name.get(dependency) {
                 Some(_) => waiting.push(dependency.clone()),
                 None => drop(gaps.insert(Gap { needed_by: name.clone(), missing: dependency.clone() })),
@@ -111,28 +84,10 @@ pub(super) fn closure(
     (reached, gaps)
 }
 
-/// Whether the name alone tells that it is one of the InfiniBand stack.
-fn by_name(name: &ModuleName) -> bool {
-    let name = name.as_str();
-    name.starts_with("ib_") || name.starts_with("rdma_") || PROVIDERS.contains(&name)
-}
-
-/// Modules of the InfiniBand stack: ib_core and what depends on it, directly or through others.
+/// Modules of the InfiniBand stack.
 pub(super) fn infiniband(directory: &ModuleDirectory) -> BTreeSet<ModuleName> {
-    let core = ModuleName::new("ib_core");
-    let mut found: BTreeSet<ModuleName> =
-        directory.modules.iter().map(|module| module.name.clone()).filter(|name| by_name(name)).collect();
-    loop {
-        let before = found.len();
-        for module in &directory.modules {
-            if depends(module).iter().any(|dependency| *dependency == core || found.contains(dependency)) {
-                found.insert(module.name.clone());
-            }
-        }
-        if found.len() == before {
-            return found;
-        }
-    }
+    let modules = directory.modules.iter().map(|module| (&module.name, module.depends()));
+    infiniband::stack(modules).into_iter().cloned().collect()
 }
 
 pub(super) const MODULES_PRESENT: Check = Check {
@@ -157,7 +112,7 @@ fn modules_present(evidence: &Evidence<'_>) -> Outcome {
 /// Without an overlay to hold it against: is there InfiniBand support of any kind?
 fn any_infiniband(directory: &ModuleDirectory, built_in: &BTreeSet<ModuleName>) -> Outcome {
     let files = infiniband(directory);
-    let inside: BTreeSet<ModuleName> = built_in.iter().filter(|name| by_name(name)).cloned().collect();
+    let inside: BTreeSet<ModuleName> = built_in.iter().filter(|name| infiniband::is_named_so(name)).cloned().collect();
     let found: BTreeSet<ModuleName> = files.union(&inside).cloned().collect();
     if found.is_empty() {
         let ethernet: Vec<&str> = ["mlx4_core", "mlx5_core"]
