@@ -17,10 +17,13 @@ pub(super) fn option(symbol: &str) -> Option<&'static str> {
     symbol_table()?.explain(symbol).map(|entry| entry.option.as_str())
 }
 
+/// Missing symbols by the module that needs them.
+pub(super) type Missing<'a> = BTreeMap<&'a ModuleName, Vec<&'a str>>;
+
 /// One sentence per cause. `missing`: symbols that nothing exports, by the module that needs them.
-pub(super) fn sentences(missing: &BTreeMap<&ModuleName, Vec<&str>>) -> Vec<String> {
+pub(super) fn sentences(missing: &Missing<'_>) -> Vec<String> {
     // By option, in the order in which they are met; `None` for symbols of no known option.
-    let mut causes: Vec<(Option<&str>, BTreeMap<&ModuleName, Vec<&str>>)> = Vec::new();
+    let mut causes: Vec<(Option<&str>, Missing<'_>)> = Vec::new();
     for (module, symbols) in missing {
         for symbol in symbols {
             let option = option(symbol);
@@ -38,7 +41,7 @@ pub(super) fn sentences(missing: &BTreeMap<&ModuleName, Vec<&str>>) -> Vec<Strin
 }
 
 /// The kernel's words for symbols of one cause, the cause, and what to do.
-fn sentence(modules: &BTreeMap<&ModuleName, Vec<&str>>) -> String {
+fn sentence(modules: &Missing<'_>) -> String {
     let unknown: Vec<String> = modules.iter().map(|(module, symbols)| unknown(module, symbols)).collect();
     let unknown = unknown.join("; ");
     let symbol = modules.values().flatten().next();

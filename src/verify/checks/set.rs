@@ -121,7 +121,7 @@ fn by_name(name: &ModuleName) -> bool {
 pub(super) fn infiniband(directory: &ModuleDirectory) -> BTreeSet<ModuleName> {
     let core = ModuleName::new("ib_core");
     let mut found: BTreeSet<ModuleName> =
-        directory.modules.iter().map(|module| module.name.clone()).filter(|name| by_name(name)).collect();
+        directory.modules.iter().map(|module| module.name.clone()).filter(by_name).collect();
     loop {
         let before = found.len();
         for module in &directory.modules {
