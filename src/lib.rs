@@ -1,5 +1,4 @@
 //! Puts working InfiniBand support into an OpenWrt x86_64 disk image, and proves offline that it will come up.
-#![allow(dead_code, unused_imports, clippy::module_inception, unreachable_pub)] // while the rooms are being furnished
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss))]
 
 pub mod cli;

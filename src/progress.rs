@@ -1,7 +1,7 @@
 //! How long steps tell the outside how far they are. The command line draws it; tests and pipes ignore it.
 
 /// Receives progress. Steps do not nest; calls come from one thread at a time or from many.
-pub trait Progress: Sync {
+pub(crate) trait Progress: Sync {
     /// A step begins; `total` is its length in bytes (or items), where known.
     fn begin(&self, step: &str, total: Option<u64>);
     /// The step got `by` bytes (or items) further.
@@ -11,9 +11,11 @@ pub trait Progress: Sync {
 }
 
 /// Ignores all progress.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
+pub(crate) struct Silent;
 
+#[cfg(test)]
 impl Progress for Silent {
     fn begin(&self, _step: &str, _total: Option<u64>) {}
     fn advance(&self, _by: u64) {}

@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::wish_args::{Additions, Kernel, Wishes};
 use crate::recipe::CommandLineWishes;
 use crate::verify;
 
@@ -209,70 +210,6 @@ Examples:
   Write the result to a disk (all that is on it is lost):
     gzip -dc router.img.gz | sudo dd of=/dev/sdX bs=4M conv=fsync";
 
-/// Overlays, recipe and settings.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "What is wished")]
-pub(super) struct Wishes {
-    /// An overlay: the name of a built-in one, or a folder with overlay.toml (repeatable)
-    #[arg(long, value_name = "NAME|DIR")]
-    overlay: Vec<String>,
-    /// A recipe: all wishes in one TOML file; the command line wins over it
-    #[arg(long, value_name = "FILE")]
-    recipe: Option<PathBuf>,
-    /// A setting of an overlay, such as ipoib.mode=connected (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
-    set: Vec<String>,
-}
-
-/// What `patch` puts in beside the overlays.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "What goes in")]
-pub(super) struct Additions {
-    /// Where modules come from: a folder (searched in depth), a .ko, .ko.gz, .ko.xz or .ko.zst, or a .tar of them
-    /// (repeatable)
-    #[arg(long, value_name = "PATH")]
-    modules: Vec<PathBuf>,
-    /// The system's host name
-    #[arg(long, value_name = "NAME")]
-    hostname: Option<String>,
-    /// The root password as crypt(3) hash, such as `openssl passwd -6` prints
-    #[arg(long, value_name = "HASH")]
-    root_password_hash: Option<String>,
-    /// A public key that may log in as root: a file, or the key itself (repeatable)
-    #[arg(long, value_name = "KEY|FILE")]
-    ssh_key: Vec<String>,
-    /// A further file: path in the image, = file here, optionally ,mode=0755 and ,owner=0:0 (repeatable)
-    #[arg(long, value_name = "PATH=LOCAL", value_parser = extra_file)]
-    file: Vec<String>,
-}
-
-/// Another kernel.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "The kernel")]
-pub(super) struct Kernel {
-    /// Replace the image's kernel by this one; refused when a module that loads now would no longer load
-    #[arg(long, value_name = "BZIMAGE")]
-    kernel: Option<PathBuf>,
-    /// The new version of the package `kernel`, which keeps its version otherwise
-    #[arg(long, value_name = "VERSION")]
-    kernel_version: Option<String>,
-    /// Along with the kernel, replace every module of the image by the one of that name from --modules
-    #[arg(long)]
-    replace_modules: bool,
-}
-
-impl Wishes {
-    /// As the recipe takes them, without additions.
-    pub(super) fn to_wishes(&self) -> CommandLineWishes {
-        CommandLineWishes {
-            recipe: self.recipe.clone(),
-            overlays: self.overlay.clone(),
-            settings: self.set.clone(),
-            ..CommandLineWishes::default()
-        }
-    }
-}
-
 impl PatchArguments {
     /// As the recipe takes them.
     pub(super) fn to_wishes(&self) -> CommandLineWishes {
@@ -437,22 +374,6 @@ pub(super) struct ManArguments {
 
 fn check_id() -> ValueParser {
     PossibleValuesParser::new(verify::check_ids()).into()
-}
-
-/// A `KEY=VALUE`, taken as it stands; what keys there are is the recipe's to know.
-fn setting(text: &str) -> Result<String, String> {
-    match text.split_once('=') {
-        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
-        _ => Err("expected KEY=VALUE, such as ipoib.address=10.10.0.5/24".to_owned()),
-    }
-}
-
-/// A `PATH=LOCAL`, taken as it stands.
-fn extra_file(text: &str) -> Result<String, String> {
-    match text.split_once('=') {
-        Some((path, local)) if path.starts_with('/') && !local.is_empty() => Ok(text.to_owned()),
-        _ => Err("expected PATH=LOCAL with an absolute path in the image, such as /etc/banner=banner.txt".to_owned()),
-    }
 }
 
 #[cfg(test)]

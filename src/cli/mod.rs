@@ -18,6 +18,7 @@ mod render_edits;
 mod schema;
 mod terminal;
 mod verify;
+mod wish_args;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -11,8 +11,6 @@ const VALUE: usize = 16;
 /// How a word is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// As the rest.
-    Plain,
     /// A heading, a name.
     Strong,
     /// Less important.
@@ -30,7 +28,6 @@ pub(super) enum Tone {
 impl Tone {
     const fn style(self) -> Style {
         match self {
-            Self::Plain => Style::new(),
             Self::Strong => Style::new().bold(),
             Self::Faint => Style::new().dimmed(),
             Self::Good => AnsiColor::Green.on_default(),

@@ -9,7 +9,7 @@ use super::terminal::Terminal;
 use super::{render_checks, render_edits};
 use crate::error::{Error, Result};
 use crate::image::{Container, Form, PartitionTable, Scheme};
-use crate::task::{self, OutputFacts, PatchOutcome, PatchReport, PatchRequest};
+use crate::task::{self, ModuleRow, OutputFacts, PatchOutcome, PatchReport, PatchRequest};
 
 /// Environment variable for the timestamp of what is written (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -76,13 +76,18 @@ fn epoch(value: Option<&str>) -> Result<Option<u64>> {
 /// What was opened, what changes, and what came of it.
 pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     opened(page, report);
+    if verbose {
+        modules(page, &report.modules);
+    }
     render_edits::edits(page, &report.edits, report.outcome != PatchOutcome::Written);
     if let Some(space) = &report.boot_space {
         render_edits::space(page, "Room on the boot partition", space);
     }
     render_edits::space(page, "Room in the root filesystem", &report.space);
     render_edits::findings(page, &report.findings);
-    if let Some(checks) = &report.checks {
+    // Failed checks of a refused result are an error, said on stderr; here they would stand twice.
+    let checks = report.checks.as_ref().filter(|_| report.outcome == PatchOutcome::Written);
+    if let Some(checks) = checks {
         page.heading("Checks on the result");
         if verbose {
             render_checks::table(page, checks);
@@ -97,7 +102,6 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
             page.gap();
             page.line(&Tone::Strong.paint("Dry run: nothing was written."));
         }
-        // The refusal itself is an error, said on stderr.
         (None, _) => {}
     }
 }
@@ -119,6 +123,18 @@ fn opened(page: &mut Page, report: &PatchReport) {
     }
     if !report.overlays.is_empty() {
         page.fact("overlays", &report.overlays.join(", "));
+    }
+}
+
+/// Every module that is needed, and where it comes from.
+fn modules(page: &mut Page, modules: &[ModuleRow]) {
+    if modules.is_empty() {
+        return;
+    }
+    page.heading(&format!("Needed: {}", number(modules.len(), "module")));
+    for module in modules {
+        let origin = module.origin.as_deref().unwrap_or("in the image already");
+        page.fact(&module.name, &format!("{origin} ({})", module.reason));
     }
 }
 
@@ -151,6 +167,9 @@ fn written(page: &mut Page, output: &OutputFacts) {
 
 /// What to type next.
 fn next(page: &mut Page, report: &PatchReport) {
+    if report.outcome == PatchOutcome::Refused {
+        return;
+    }
     page.heading("Next");
     let Some(output) = &report.output else {
         page.paragraph(2, "Run it again without --dry-run and with -o OUT.");

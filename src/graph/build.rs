@@ -268,3 +268,7 @@ fn remark(trap: &Trap) -> String {
         Trap::Shadowed { file_name, by } => format!("{file_name} is never looked at: {by} has the same name"),
     }
 }
+
+#[cfg(test)]
+#[path = "build_tests.rs"]
+mod tests;

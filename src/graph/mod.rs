@@ -12,5 +12,5 @@ mod words;
 
 pub(crate) use build::{Facts, build};
 pub(crate) use dot::dot;
-pub(crate) use model::{Graph, KernelNode, LoadStage, ModuleNode, Need, Scope, Standing};
+pub(crate) use model::{Graph, Need, Scope, Standing};
 pub(crate) use svg::svg;

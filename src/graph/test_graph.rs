@@ -1,1 +1,94 @@
+//! Graphs for tests: of made-up modules, and of the fixtures.
 
+use std::io::Read as _;
+
+use super::{Facts, Graph, Scope, build};
+use crate::kernel::{Export, KernelExports, LoadRules, ModInfo, Module, ModuleName, SymbolTable};
+use crate::openwrt::{AutoloadFile, AutoloadLine, InstalledModule, ModuleFile, ModulesConf, Setup, simulate};
+
+/// A file of the module directory.
+pub(super) fn file(name: &str, module: Result<Module, String>) -> InstalledModule {
+    InstalledModule {
+        name: ModuleName::new(name),
+        path: format!("/lib/modules/6.6.106/{name}.ko"),
+        size: 2048,
+        sha256: String::new(),
+        module,
+    }
+}
+
+/// A module that names `depends`, imports and exports.
+pub(super) fn module(name: &str, depends: &[&str], imports: &[&str], exports: &[&str]) -> InstalledModule {
+    let export = |name: &&str| Export { name: (*name).to_owned(), gpl_only: false, namespace: None, crc: None };
+    let depends = Some(depends.iter().map(|name| ModuleName::new(name)).collect());
+    let module = Module {
+        modinfo: ModInfo { license: Some("GPL".to_owned()), depends, ..ModInfo::default() },
+        has_modinfo: true,
+        this_module_size: Some(1088),
+        imports: imports.iter().map(ToString::to_string).collect(),
+        exports: exports.iter().map(export).collect(),
+        ..Module::default()
+    };
+    file(name, Ok(module))
+}
+
+fn autoload(files: &[(&str, &str)]) -> Vec<AutoloadFile> {
+    let file = |(name, text): &(&str, &str)| AutoloadFile {
+        name: (*name).to_owned(),
+        link_target: None,
+        dangling: false,
+        lines: AutoloadLine::parse_all(text.as_bytes()),
+    };
+    files.iter().map(file).collect()
+}
+
+/// The graph of `modules` (in byte order) over `kernel`, with these files in modules-boot.d and in modules.d.
+pub(super) fn graph_over(
+    kernel: &KernelExports,
+    modules: &[InstalledModule],
+    [boot, main]: [&[(&str, &str)]; 2],
+    scope: Scope,
+) -> Graph {
+    let files: Vec<ModuleFile<'_>> = modules
+        .iter()
+        .map(|file| ModuleFile { file_name: file.file_name(), module: file.module.as_ref().map_err(String::as_str) })
+        .collect();
+    let setup =
+        Setup { files: &files, boot: &autoload(boot), main: &autoload(main), modules_conf: &ModulesConf::default() };
+    let report = simulate(kernel, &setup);
+    let symbols = SymbolTable::built_in().unwrap();
+    build(&Facts { kernel, modules, report: &report, symbols: &symbols }, scope)
+}
+
+/// The same over a kernel that exports `printk` only.
+pub(super) fn graph(modules: &[InstalledModule], autoload: [&[(&str, &str)]; 2], scope: Scope) -> Graph {
+    let printk = Export { name: "printk".to_owned(), gpl_only: false, namespace: None, crc: None };
+    let kernel = KernelExports::of_exports(vec![printk], LoadRules::default());
+    graph_over(&kernel, modules, autoload, scope)
+}
+
+/// The 23 fixture modules.
+pub(super) fn fixture_modules() -> Vec<InstalledModule> {
+    let packed = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ib-modules-6.12.117.tar.xz"));
+    let mut archive = tar::Archive::new(lzma_rust2::XzReader::new(packed.as_slice(), false));
+    let mut modules = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        if path.extension().is_some_and(|extension| extension == "ko") {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            modules.push(file(&name, Ok(Module::parse(&bytes).unwrap())));
+        }
+    }
+    modules.sort_by(|a, b| a.path.cmp(&b.path));
+    assert_eq!(modules.len(), 23);
+    modules
+}
+
+/// The kernel of the `ib` fixtures.
+pub(super) fn fixture_kernel() -> KernelExports {
+    let kernel = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bzImage-with-ib"));
+    KernelExports::read(kernel).unwrap()
+}

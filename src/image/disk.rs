@@ -55,11 +55,13 @@ impl Disk {
         self.base.length
     }
 
+    #[cfg(test)]
     /// Numbers of the pages of [`PAGE`] bytes whose content differs from the base, ascending.
     pub(crate) fn changed_pages(&self) -> impl Iterator<Item = u64> + '_ {
         self.changed.keys().copied()
     }
 
+    #[cfg(test)]
     /// Whether nothing was changed since the base.
     pub(crate) fn is_unchanged(&self) -> bool {
         self.changed.is_empty()

@@ -11,7 +11,11 @@ mod trailer;
 mod volume;
 
 pub(crate) use container::{Container, Form, Image};
-pub(crate) use disk::{Disk, DiskBuilder};
-pub(crate) use partition::{Lba, Partition, PartitionTable, SECTOR, Scheme};
+pub(crate) use disk::Disk;
+#[cfg(test)]
+pub(crate) use disk::DiskBuilder;
+#[cfg(test)]
+pub(crate) use partition::Lba;
+pub(crate) use partition::{Partition, PartitionTable, SECTOR, Scheme};
 pub(crate) use trailer::{Trailer, TrailerKind};
 pub(crate) use volume::Volume;

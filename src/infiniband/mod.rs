@@ -11,7 +11,7 @@ mod stack;
 mod violation;
 
 pub(crate) use input::{InterfaceInput, IpoibInput};
-pub(crate) use ipoib::{IpoibInterface, IpoibSettings, Mode, Policy, Proto, Route, Zone};
+pub(crate) use ipoib::{IpoibInterface, IpoibSettings, Mode};
 pub(crate) use refused::refused_key;
 pub(crate) use stack::stack;
 pub(crate) use violation::Violation;

@@ -33,7 +33,6 @@ pub(crate) struct KernelImage<'a> {
     format: KernelFormat,
     version: &'a str,
     payload: &'a [u8],
-    payload_offset: u64,
     compression: Compression,
 }
 
@@ -99,13 +98,7 @@ impl<'a> KernelImage<'a> {
                 "the payload of {payload_length} bytes at offset {payload_offset} ends beyond the file's {length} bytes"
             ))
         })?;
-        Ok(Self {
-            format: KernelFormat::BzImage { protocol },
-            version,
-            payload,
-            payload_offset,
-            compression: Compression::of(payload),
-        })
+        Ok(Self { format: KernelFormat::BzImage { protocol }, version, payload, compression: Compression::of(payload) })
     }
 
     /// The version of a vmlinux is that of its `linux_banner` (init/version.c).
@@ -113,13 +106,7 @@ impl<'a> KernelImage<'a> {
         let version = banner(bytes).ok_or_else(|| {
             Error::unsupported("an ELF file without the text \"Linux version \": it is no vmlinux of a Linux kernel")
         })?;
-        Ok(Self {
-            format: KernelFormat::Elf,
-            version,
-            payload: bytes,
-            payload_offset: 0,
-            compression: Compression::None,
-        })
+        Ok(Self { format: KernelFormat::Elf, version, payload: bytes, compression: Compression::None })
     }
 
     /// The kernel release, as `uname -r` will print it.
@@ -145,11 +132,6 @@ impl<'a> KernelImage<'a> {
     /// The payload: the compressed vmlinux, with the four bytes of its unpacked size behind it.
     pub(crate) fn payload(&self) -> &'a [u8] {
         self.payload
-    }
-
-    /// Where the payload starts, bytes from the file's start.
-    pub(crate) fn payload_offset(&self) -> u64 {
-        self.payload_offset
     }
 }
 

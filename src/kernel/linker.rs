@@ -55,6 +55,7 @@ impl LoadResult {
     }
 }
 
+#[cfg(test)]
 /// Loads `order` into `kernel`, one after the other. A refused module's users are refused in turn.
 pub(crate) fn link(kernel: &KernelExports, order: &[LoadStep<'_>]) -> Vec<LoadResult> {
     let mut linker = Linker::new(kernel, order.iter().copied());
@@ -131,11 +132,6 @@ impl<'a> Linker<'a> {
             result.verdict = Verdict::Refused(refusals);
         }
         result
-    }
-
-    /// Whether a module of that internal name is loaded.
-    pub(crate) fn is_loaded(&self, internal_name: &str) -> bool {
-        self.loaded_names.contains(internal_name)
     }
 
     /// Every check, in the kernel's order: a failed early one ends it, unknown symbols are all named, then exports.

@@ -24,11 +24,14 @@ pub(crate) use bzimage::{KernelFormat, KernelImage};
 pub(crate) use decompress::{Compression, decompress};
 pub(crate) use exports::Export;
 pub(crate) use identity::identity;
-pub(crate) use linker::{Linker, LoadResult, LoadStep, Verdict, link};
+pub(crate) use linker::{Linker, LoadResult, LoadStep, Verdict};
+#[cfg(test)]
 pub(crate) use load_rules::LoadRules;
-pub(crate) use module::{ModInfo, Module, SymbolVersion};
+pub(crate) use module::Module;
+#[cfg(test)]
+pub(crate) use module::{ModInfo, SymbolVersion};
 pub(crate) use name::{KernelRelease, ModuleName};
 pub(crate) use refusal::{Provider, Reason, Refusal};
 pub(crate) use strip::strip;
-pub(crate) use symbol_table::{SymbolEntry, SymbolTable};
+pub(crate) use symbol_table::SymbolTable;
 pub(crate) use vmlinux::{KernelExports, Proof};

@@ -67,6 +67,7 @@ impl AutoloadLine {
 }
 
 impl AutoloadFile {
+    #[cfg(test)]
     /// Whether kmodloader inserts the modules of this file line by line.
     pub(crate) fn loads_immediately(&self) -> bool {
         loads_immediately(&self.name)

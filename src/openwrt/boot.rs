@@ -88,14 +88,6 @@ impl BootConfiguration {
         Ok(Self { entries })
     }
 
-    /// The root that the first entry boots.
-    ///
-    /// # Errors
-    /// As [`MenuEntry::root`].
-    pub(crate) fn root(&self) -> Result<RootReference> {
-        self.entries.first().ok_or_else(|| Error::unsupported("no entry that boots a kernel"))?.root()
-    }
-
     /// The kernel that the first entry boots, as a path on the boot partition.
     pub(crate) fn kernel(&self) -> Option<&str> {
         self.entries.first().map(|entry| entry.kernel.as_str())
@@ -196,14 +188,17 @@ menuentry \"OpenWrt (failsafe)\" {
             ]
         );
         assert_eq!(boot.entries[1].arguments[0], "failsafe=true");
-        assert_eq!(boot.root().unwrap(), RootReference::Partuuid("e805ec03-db41-b0f4-2cfc-5a3bba428002".into()));
+        assert_eq!(
+            boot.entries[0].root().unwrap(),
+            RootReference::Partuuid("e805ec03-db41-b0f4-2cfc-5a3bba428002".into())
+        );
     }
 
     #[test]
     fn the_bios_image_names_its_root_by_disk_signature() {
         let bios = EFI.replace("e805ec03-db41-b0f4-2cfc-5a3bba428002", "E805EC03-02");
         let boot = BootConfiguration::parse(&bios).unwrap();
-        assert_eq!(boot.root().unwrap(), RootReference::Partuuid("e805ec03-02".into()));
+        assert_eq!(boot.entries[0].root().unwrap(), RootReference::Partuuid("e805ec03-02".into()));
         assert_eq!(boot.entries[1].root().unwrap(), RootReference::Partuuid("e805ec03-02".into()));
     }
 
@@ -216,7 +211,7 @@ menuentry \"OpenWrt (failsafe)\" {
         assert_eq!(boot.entries[0].title, "OpenWrt");
         assert_eq!(boot.entries[0].kernel, "/boot/vmlinuz");
         assert_eq!(boot.entries[0].arguments, ["root=/dev/sda2", "rw"]);
-        assert_eq!(boot.root().unwrap(), RootReference::Device("/dev/sda2".into()));
+        assert_eq!(boot.entries[0].root().unwrap(), RootReference::Device("/dev/sda2".into()));
     }
 
     #[test]
@@ -229,7 +224,7 @@ menuentry \"OpenWrt (failsafe)\" {
     fn a_root_that_needs_an_initramfs_is_named() {
         let boot =
             BootConfiguration::parse("menuentry x {\nlinux /k root=UUID=1234\n}\nmenuentry y {\nlinux /k\n}").unwrap();
-        let error = boot.root().unwrap_err();
+        let error = boot.entries[0].root().unwrap_err();
         assert_eq!(
             error.to_string(),
             "menuentry \"x\": root=UUID=1234 names neither PARTUUID=… nor a device under /dev"

@@ -31,4 +31,3 @@ pub(crate) use release::Release;
 pub(crate) use shadow::{hash_problem, with_root_password};
 pub(crate) use system::System;
 pub(crate) use tree::{Node, Tree};
-pub(crate) use uci::{Bridge, UciFile, UciOption, UciSection};

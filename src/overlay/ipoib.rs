@@ -1,6 +1,5 @@
 //! The rules `ipoib`: from the settings' table to checked interfaces.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 

@@ -121,13 +121,15 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Wants nothing at `directory` and below it. To be called before anything is wanted.
+    /// Wants nothing at `directory` and below it, wherever the symlinks on it lead. To be called before anything is wanted.
     pub(super) fn remove_directory(&mut self, directory: &str, reason: &str) {
-        let below = format!("{directory}/");
-        let nodes = self.system.tree.nodes.keys();
-        for path in nodes.filter(|path| *path == directory || path.starts_with(&below)) {
-            self.tree.nodes.remove(path);
-            self.removed.insert(path.clone(), reason.to_owned());
+        let real = [self.tree.place(directory), self.tree.resolve(directory)];
+        for place in real.into_iter().flatten().filter(|place| place != "/") {
+            let below = format!("{place}/");
+            for path in self.system.tree.nodes.keys().filter(|path| **path == place || path.starts_with(&below)) {
+                self.tree.nodes.remove(path);
+                self.removed.insert(path.clone(), reason.to_owned());
+            }
         }
     }
 

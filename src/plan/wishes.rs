@@ -61,6 +61,8 @@ pub(crate) struct Wishes {
     pub(crate) modules: Vec<ModuleWish>,
     /// Modules to be loaded, in order.
     pub(crate) autoload: Vec<AutoloadWish>,
+    /// Modules that are needed and that the image has already, with the reason.
+    pub(crate) kept: Vec<(ModuleName, String)>,
     /// Files to be present. Parent directories are made as needed (0755 root).
     pub(crate) files: Vec<FileWish>,
     /// crypt(3) hash for root's password.

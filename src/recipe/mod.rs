@@ -9,8 +9,8 @@ mod schema;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub(crate) use check::{check_table, check_value, instead, quoted_list};
-pub(crate) use document::{Document, Places, child_path};
+pub(crate) use check::{check_table, check_value, instead};
+pub(crate) use document::{Document, Places};
 pub(crate) use files::{ExtraContent, ExtraFile};
 pub(crate) use schema::{is_recipe_key, schema, schema_of};
 

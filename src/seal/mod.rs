@@ -8,5 +8,5 @@ mod raw;
 mod sums;
 
 pub(crate) use document::Document;
-pub(crate) use output::{Output, Sealed};
-pub(crate) use sums::{SumsUpdate, check_sums, update_sums};
+pub(crate) use output::Output;
+pub(crate) use sums::{check_sums, update_sums};

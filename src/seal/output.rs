@@ -59,11 +59,6 @@ impl Output {
         Ok(Self { path: path.to_owned(), form, force, file })
     }
 
-    /// The wrapping that the output's name asks for.
-    pub(crate) fn form(&self) -> Form {
-        self.form
-    }
-
     /// Writes `disk` and gives the file its name.
     ///
     /// # Errors

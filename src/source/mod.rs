@@ -116,6 +116,7 @@ impl ModuleSources {
         self.candidates.entry(ModuleName::new(&file_name)).or_default().push(candidate);
     }
 
+    #[cfg(test)]
     /// Every module name on offer, sorted.
     pub(crate) fn names(&self) -> Vec<ModuleName> {
         self.candidates.keys().cloned().collect()

@@ -20,8 +20,8 @@ pub(crate) use inspect::inspect;
 pub(crate) use kernel_swap::SwapFacts;
 pub(crate) use patch::patch;
 pub(crate) use report::{
-    DemoReport, EditRow, FilesystemRow, InspectReport, KernelFacts, OptionRow, OutputFacts, PatchOutcome, PatchReport,
-    VerifyReport,
+    DemoReport, EditRow, FilesystemRow, InspectReport, KernelFacts, ModuleRow, OptionRow, OutputFacts, PatchOutcome,
+    PatchReport, VerifyReport,
 };
 pub(crate) use request::{PatchRequest, VerifyRequest};
 pub(crate) use verify::verify;

@@ -17,13 +17,15 @@ use super::evidence;
 use super::kernel_swap::KernelSwap;
 use super::scene::{Located, Scene};
 use super::wishes::{expectations, wishes};
-use super::{EditRow, OutputFacts, PatchOutcome, PatchReport, PatchRequest};
+use super::{EditRow, ModuleRow, OutputFacts, PatchOutcome, PatchReport, PatchRequest};
 
 /// What is to be done to an image.
 struct Planned {
     system: System,
     release: KernelRelease,
     plan: Plan,
+    /// The modules that are needed.
+    modules: Vec<ModuleRow>,
     /// The boot partition's part, when the kernel is replaced.
     boot: Option<BootPlan>,
 }
@@ -79,7 +81,21 @@ fn planned(scene: &Scene, resolved: &Resolved, swap: Option<&KernelSwap>, reques
     let mut wishes = wishes(resolved, &system, &release, request.keep_debug, &set)?;
     let boot = swap.map(|swap| swapped(scene, swap, &system, &mut wishes)).transpose().at(place)?;
     let plan = plan(&system, &release, &wishes).at(place)?;
-    Ok(Planned { system, release, plan, boot })
+    Ok(Planned { system, release, plan, modules: module_rows(&wishes), boot })
+}
+
+fn module_rows(wishes: &Wishes) -> Vec<ModuleRow> {
+    let put_in = wishes.modules.iter().map(|wish| ModuleRow {
+        name: wish.name.to_string(),
+        origin: Some(wish.origin.clone()),
+        reason: wish.reason.clone(),
+    });
+    let kept = wishes.kept.iter().map(|(name, reason)| ModuleRow {
+        name: name.to_string(),
+        origin: None,
+        reason: reason.clone(),
+    });
+    put_in.chain(kept).collect()
 }
 
 /// Plans the swap, and adds what it asks of the root filesystem to `wishes`.
@@ -109,6 +125,7 @@ fn report(
         kernel_release: planned.release.to_string(),
         release: planned.system.release.clone(),
         overlays: resolved.overlays.clone(),
+        modules: planned.modules.clone(),
         kernel_swap: None,
         edits: boot.chain(planned.plan.edits.iter().map(|edit| row(Role::Root, edit))).collect(),
         findings,

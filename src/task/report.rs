@@ -55,6 +55,17 @@ pub(crate) struct OutputFacts {
     pub(crate) updated: Vec<PathBuf>,
 }
 
+/// A module that the overlays need.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ModuleRow {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where it was found; `None`: the image has it already, and it stays.
+    pub(crate) origin: Option<String>,
+    /// Why it is needed.
+    pub(crate) reason: String,
+}
+
 /// How `patch` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -86,6 +97,8 @@ pub(crate) struct PatchReport {
     pub(crate) overlays: Vec<String>,
     /// The new kernel, where it is replaced.
     pub(crate) kernel_swap: Option<SwapFacts>,
+    /// The modules that are needed, providers before users; then those that the image has.
+    pub(crate) modules: Vec<ModuleRow>,
     /// The plan's edits, those of the boot partition first.
     pub(crate) edits: Vec<EditRow>,
     /// Remarks of plan and overlays, and on trailers that were dropped.

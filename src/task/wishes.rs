@@ -54,6 +54,7 @@ pub(super) fn wishes(
         root_password_hash: resolved.root_password_hash.clone(),
         ssh_keys: resolved.ssh_keys.clone(),
         obsolete: set.obsolete.clone(),
+        kept: selection.kept,
         findings: resolved.findings.iter().chain(&set.findings).cloned().collect(),
         ..Wishes::default()
     };

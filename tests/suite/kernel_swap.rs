@@ -228,8 +228,8 @@ fn judge_swap_of_recipe(job: &Job, kernel: &Path) -> (Parts, Parts) {
     judge_swap(job, kernel)
 }
 
-/// Every module of the image and of the archive, made for release 6.12.118.
-fn modules_of_another_release(folder: &Path) {
+/// Every module of the image and of the archive, changed by `change`.
+fn modules_of(folder: &Path, change: impl Fn(&[u8]) -> Vec<u8>) {
     let archive = lzma_rust2::XzReader::new(std::fs::File::open(fixture_modules()).unwrap(), true);
     tar::Archive::new(archive).unpack(folder).unwrap();
     for (path, bytes) in Parts::of(&fixture(EFI)).root_files("lib/modules/") {
@@ -237,14 +237,14 @@ fn modules_of_another_release(folder: &Path) {
     }
     for name in listing(folder).into_iter().filter(|name| name.ends_with(".ko")) {
         let bytes = std::fs::read(folder.join(&name)).unwrap();
-        written(folder, &name, &of_another_release(&bytes));
+        written(folder, &name, &change(&bytes));
     }
 }
 
 #[test]
 fn a_kernel_of_another_release_takes_the_whole_set_with_it() {
     let (modules, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    modules_of_another_release(modules.path());
+    modules_of(modules.path(), of_another_release);
     let bytes = of_another_release(&std::fs::read(fixture("bzImage-with-ib")).unwrap());
     let kernel = written(scratch.path(), "bzImage", &bytes);
     let job = job(&fixture(EFI), modules.path(), &kernel, &["--replace-modules"]);
@@ -258,6 +258,25 @@ fn a_kernel_of_another_release_takes_the_whole_set_with_it() {
         let source = sources.iter().find(|source| source.ends_with(name)).unwrap();
         let source = std::fs::read(modules.path().join(source)).unwrap();
         assert!(after.root_files(&path)[&path] == source, "{path} is not the source's");
+    }
+}
+
+#[test]
+fn with_replacements_every_module_of_the_same_release_is_the_sources() {
+    let (modules, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    modules_of(modules.path(), <[u8]>::to_vec);
+    let kernel = longer_kernel(scratch.path(), 1);
+    // One that differs from the image's in a byte behind its sections.
+    let igb = modules.path().join("igb.ko");
+    let changed = [std::fs::read(&igb).unwrap(), vec![0]].concat();
+    std::fs::write(&igb, &changed).unwrap();
+    let job = job(&fixture(EFI), modules.path(), &kernel, &["--replace-modules", "--keep-debug"]);
+    let (before, after) = judge_swap(&job, &kernel);
+    let mut expected = before.root_files("lib/modules/");
+    expected.insert("lib/modules/6.12.117/igb.ko".to_string(), changed);
+    let after = after.root_files("lib/modules/");
+    for (path, bytes) in expected {
+        assert!(after[&path] == bytes, "{path} is not the source's");
     }
 }
 

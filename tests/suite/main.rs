@@ -12,6 +12,7 @@ mod acceptance;
 mod bad_input;
 mod boot;
 mod cases;
+mod graph;
 mod kernel_swap;
 mod made_images;
 mod patch;

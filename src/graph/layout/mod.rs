@@ -95,19 +95,20 @@ fn columns(sizes: &[Size], layers: &[usize], grid: &Grid) -> Vec<Column> {
 
 fn routes(grid: &Grid, edges: &[(usize, usize)], columns: &[Column], boxes: &[Rect], tops: &[f64]) -> Vec<Route> {
     let ports = ports(grid, boxes, tops);
-    let route = |(chain, (edge, (left_port, right_port))): (&Vec<usize>, (&(usize, usize), &(f64, f64)))| {
+    let mut routes = Vec::with_capacity(edges.len());
+    for ((chain, (_, needed)), (left_port, right_port)) in grid.chains.iter().zip(edges).zip(ports) {
         let (left, right) = (chain.first().copied().unwrap_or(0), chain.last().copied().unwrap_or(0));
         let (from, to) = (at(boxes, left), at(boxes, right));
-        let mut points = vec![(from.x + from.width, *left_port)];
+        let mut points = vec![(from.x + from.width, left_port)];
         for slot in chain.iter().skip(1).take(chain.len().saturating_sub(2)) {
             let column = at(columns, grid.layer(*slot));
             points.extend([(column.x, at(tops, *slot)), (column.x + column.width, at(tops, *slot))]);
         }
         let is_same_column = grid.layer(left) == grid.layer(right);
-        points.push((if is_same_column { to.x + to.width } else { to.x }, *right_port));
-        Route { points, backward: edge.1 == right }
-    };
-    grid.chains.iter().zip(edges.iter().zip(&ports)).map(route).collect()
+        points.push((if is_same_column { to.x + to.width } else { to.x }, right_port));
+        routes.push(Route { points, backward: *needed == right });
+    }
+    routes
 }
 
 /// For each edge the heights at which it leaves the left box and arrives at the right one: spread over the boxes' sides

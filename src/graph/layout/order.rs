@@ -10,6 +10,7 @@ const PASSES: usize = 24;
 /// Orders every column.
 pub(super) fn reduce_crossings(grid: &mut Grid) {
     let mut best = (crossings(grid), grid.columns.clone());
+    let mut ranks = ranks(grid);
     for pass in 0..PASSES {
         if best.0 == 0 {
             break;
@@ -17,7 +18,7 @@ pub(super) fn reduce_crossings(grid: &mut Grid) {
         let rightward = pass % 2 == 0;
         let depth = grid.columns.len();
         for step in 0..depth {
-            sort(grid, if rightward { step } else { depth - 1 - step }, rightward);
+            sort(grid, if rightward { step } else { depth - 1 - step }, rightward, &mut ranks);
         }
         let found = crossings(grid);
         if found < best.0 {
@@ -28,34 +29,40 @@ pub(super) fn reduce_crossings(grid: &mut Grid) {
 }
 
 /// Sorts one column by its neighbours on the left (`rightward`) or on the right; those without stay where they are.
-fn sort(grid: &mut Grid, column: usize, rightward: bool) {
-    let ranks = ranks(grid);
+fn sort(grid: &mut Grid, column: usize, rightward: bool, ranks: &mut [usize]) {
     let neighbours = if rightward { &grid.left } else { &grid.right };
     let Some(vertices) = grid.columns.get(column) else { return };
     let mut keyed: Vec<(f64, usize)> = vertices
         .iter()
         .map(|&vertex| {
             let near = neighbours.get(vertex).map_or(&[][..], Vec::as_slice);
-            let sum: f64 = near.iter().map(|&other| as_f64(at(&ranks, other))).sum();
-            let own = as_f64(at(&ranks, vertex));
+            let sum: f64 = near.iter().map(|&other| as_f64(at(ranks, other))).sum();
+            let own = as_f64(at(ranks, vertex));
             (if near.is_empty() { own } else { sum / as_f64(near.len()) }, vertex)
         })
         .collect();
     keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
     if let Some(vertices) = grid.columns.get_mut(column) {
         *vertices = keyed.into_iter().map(|(_, vertex)| vertex).collect();
+        note_ranks(vertices, ranks);
     }
 }
 
 /// By vertex: its rank within its column.
 fn ranks(grid: &Grid) -> Vec<usize> {
     let mut ranks = vec![0; grid.len()];
-    for (rank, &vertex) in grid.columns.iter().flat_map(|column| column.iter().enumerate()) {
+    for column in &grid.columns {
+        note_ranks(column, &mut ranks);
+    }
+    ranks
+}
+
+fn note_ranks(column: &[usize], ranks: &mut [usize]) {
+    for (rank, &vertex) in column.iter().enumerate() {
         if let Some(slot) = ranks.get_mut(vertex) {
             *slot = rank;
         }
     }
-    ranks
 }
 
 /// How many pairs of edges cross.

@@ -3,7 +3,7 @@
 use std::fmt::{Result, Write as _};
 
 use super::super::layout::{Rect, Size};
-use super::super::model::{Graph, KernelNode, ModuleNode};
+use super::super::model::{KernelNode, ModuleNode};
 use super::super::words;
 use super::text::{cut, escape, width};
 
@@ -28,12 +28,10 @@ fn lines(module: &ModuleNode) -> [String; 3] {
     [module.name.to_string(), words::stage(module), weight].map(|line| cut(&line, LONGEST))
 }
 
-/// How large the box of `module` must be for its text and its edges.
-pub(super) fn size(graph: &Graph, module: &ModuleNode) -> Size {
+/// How large the box of `module` must be for its text and for the edges of so many needs and users.
+pub(super) fn size(module: &ModuleNode, (needs, users): (usize, usize)) -> Size {
     let [name, stage, weight] = lines(module);
     let text = width(&name, 13.0, true).max(width(&stage, 11.0, true)).max(width(&weight, 11.0, false));
-    let needs = graph.needs.iter().filter(|need| need.from == module.name).count();
-    let users = graph.needs.iter().filter(|need| need.to == module.name).count();
     let side = |count: usize, pitch: f64| f64::from(u16::try_from(count).unwrap_or(u16::MAX)) * pitch + 12.0;
     let [left, right] = PITCHES;
     Size { width: text + 2.0 * PADDING, height: LINES.max(side(needs, left)).max(side(users, right)) }
@@ -107,7 +105,7 @@ pub(super) struct Table {
 
 impl Table {
     /// In as many columns as fit into `room` pixels; empty for no modules.
-    pub(super) fn new(graph: &Graph, modules: &[&ModuleNode], room: f64) -> Self {
+    pub(super) fn new(modules: &[&ModuleNode], room: f64) -> Self {
         const GAP: f64 = 14.0;
         let mut table = Self::default();
         if modules.is_empty() {
@@ -115,7 +113,7 @@ impl Table {
         }
         let heading = "Modules that need only the kernel, and that no other module needs";
         let _ = writeln!(table.text, "<text class=\"ink heading\" y=\"14\">{heading}</text>");
-        let widest = modules.iter().map(|module| size(graph, module).width).fold(0.0, f64::max);
+        let widest = modules.iter().map(|module| size(module, (0, 0)).width).fold(0.0, f64::max);
         let mut place = Rect { x: 0.0, y: 28.0, width: widest, height: LINES };
         for one in modules {
             if place.x > 0.0 && place.x + widest > room {

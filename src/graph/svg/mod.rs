@@ -12,8 +12,9 @@ use std::fmt::{Result, Write as _};
 use super::layout::{Placement, Rect, Size, layout};
 use super::model::{Graph, ModuleNode};
 use super::words;
+use crate::kernel::ModuleName;
 use panel::Panel;
-use text::{escape, width};
+use text::escape;
 
 /// Pixels around everything.
 const MARGIN: f64 = 24.0;
@@ -46,9 +47,14 @@ struct Picture<'a> {
 
 impl<'a> Picture<'a> {
     fn new(graph: &'a Graph) -> Self {
-        let is_alone =
-            |module: &ModuleNode| !graph.needs.iter().any(|need| need.from == module.name || need.to == module.name);
-        let (mut loners, mut joined): (Vec<_>, Vec<_>) = graph.modules.iter().partition(|module| is_alone(module));
+        // Of how many needs each module is the user, and of how many the one needed.
+        let mut degrees: BTreeMap<&ModuleName, (usize, usize)> = BTreeMap::new();
+        for need in &graph.needs {
+            degrees.entry(&need.from).or_default().0 += 1;
+            degrees.entry(&need.to).or_default().1 += 1;
+        }
+        let (mut loners, mut joined): (Vec<_>, Vec<_>) =
+            graph.modules.iter().partition(|module| !degrees.contains_key(&module.name));
         if loners.len() < LONERS {
             loners.clear();
             joined = graph.modules.iter().collect();
@@ -56,7 +62,10 @@ impl<'a> Picture<'a> {
         let index: BTreeMap<_, _> = joined.iter().enumerate().map(|(index, module)| (&module.name, index)).collect();
         let edge = |need: &super::Need| Some((*index.get(&need.from)?, *index.get(&need.to)?));
         let edges: Vec<(usize, usize)> = graph.needs.iter().filter_map(edge).collect();
-        let sizes: Vec<Size> = joined.iter().map(|module| boxes::size(graph, module)).collect();
+        let sizes: Vec<Size> = joined
+            .iter()
+            .map(|module| boxes::size(module, degrees.get(&module.name).copied().unwrap_or_default()))
+            .collect();
         let placement = layout(&sizes, &edges);
         let kernel = Size { width: boxes::kernel_width(&graph.kernel), height: placement.size.height.max(96.0) };
         let drawn = kernel.width + KERNEL_GAP + placement.size.width;
@@ -65,7 +74,7 @@ impl<'a> Picture<'a> {
 
     fn write(&self, out: &mut String, title: &str) -> Result {
         let header = self.header(title);
-        let table = boxes::Table::new(self.graph, &self.loners, self.width);
+        let table = boxes::Table::new(&self.loners, self.width);
         let panel = Panel::new(self.graph, self.width);
         let graph_y = MARGIN + header.height;
         let table_y = graph_y + self.kernel.height + 28.0;

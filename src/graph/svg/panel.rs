@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::model::{Graph, Standing};
 use super::super::words;
-use super::text::{cut, escape, fitting, width, wrapped};
+use super::text::{escape, fitting, width, wrapped};
 
 /// Lines of one module, and of all.
 const MOST_LINES: (usize, usize) = (8, 60);

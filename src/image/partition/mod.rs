@@ -115,6 +115,7 @@ impl PartitionTable {
         Ok(table)
     }
 
+    #[cfg(test)]
     /// The partition with the 1-based entry number `number`.
     pub(crate) fn partition(&self, number: u32) -> Option<&Partition> {
         self.partitions.iter().find(|partition| partition.number == number)

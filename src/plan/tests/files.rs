@@ -179,3 +179,35 @@ fn keys_are_merged_and_locked_away() {
     let wishes = Wishes { ssh_keys: vec!["ssh-rsa A\nssh-rsa B".to_owned()], ..Wishes::default() };
     assert_eq!(planned(&root, &wishes).unwrap_err().message(), "an SSH key holds 2 lines; it must be one line");
 }
+
+#[test]
+fn an_obsolete_module_directory_goes_first_and_with_everything_in_it() {
+    let mut root = MemoryFilesystem::openwrt();
+    root.nodes.retain(|path, _| !path.starts_with("/lib"));
+    root.add_link("/lib", "usr/lib");
+    for path in ["6.6.1/igb.ko", "6.6.1/kernel/old.ko", "5.15.1/igb.ko"] {
+        root.add_file(&format!("/usr/lib/modules/{path}"), "not really ELF");
+    }
+    let wishes = Wishes {
+        modules: vec![module("igb.ko", "igb")],
+        obsolete: vec![KernelRelease::new("6.6.1")],
+        ..Wishes::default()
+    };
+    let plan = planned(&root, &wishes).unwrap();
+    use Change::{Add, Remove};
+    assert_eq!(
+        paths(&plan),
+        [
+            ("/usr/lib/modules/6.6.1/kernel/old.ko", Remove),
+            ("/usr/lib/modules/6.6.1/kernel", Remove),
+            ("/usr/lib/modules/6.6.1/igb.ko", Remove),
+            ("/usr/lib/modules/6.6.1", Remove),
+            ("/usr/lib/modules/6.12.117", Add),
+            ("/usr/lib/modules/6.12.117/igb.ko", Add),
+        ]
+    );
+    assert!(plan.findings.iter().all(|finding| finding.id != "kernel-release"), "{:?}", plan.findings);
+    apply(&plan.edits, &mut root).unwrap();
+    assert!(root.nodes.keys().all(|path| !path.contains("6.6.1")), "{:?}", root.nodes.keys());
+    assert!(root.nodes.contains_key("/usr/lib/modules/5.15.1/igb.ko"));
+}

@@ -1,0 +1,87 @@
+//! The clap types of what is wished for an image: overlays and settings, what goes in beside them, another kernel.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::recipe::CommandLineWishes;
+
+/// Overlays, recipe and settings.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What is wished")]
+pub(super) struct Wishes {
+    /// An overlay: the name of a built-in one, or a folder with overlay.toml (repeatable)
+    #[arg(long, value_name = "NAME|DIR")]
+    pub(super) overlay: Vec<String>,
+    /// A recipe: all wishes in one TOML file; the command line wins over it
+    #[arg(long, value_name = "FILE")]
+    pub(super) recipe: Option<PathBuf>,
+    /// A setting of an overlay, such as ipoib.mode=connected (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(super) set: Vec<String>,
+}
+
+/// What `patch` puts in beside the overlays.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What goes in")]
+pub(super) struct Additions {
+    /// Where modules come from: a folder (searched in depth), a .ko, .ko.gz, .ko.xz or .ko.zst, or a .tar of them
+    /// (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub(super) modules: Vec<PathBuf>,
+    /// The system's host name
+    #[arg(long, value_name = "NAME")]
+    pub(super) hostname: Option<String>,
+    /// The root password as crypt(3) hash, such as `openssl passwd -6` prints
+    #[arg(long, value_name = "HASH")]
+    pub(super) root_password_hash: Option<String>,
+    /// A public key that may log in as root: a file, or the key itself (repeatable)
+    #[arg(long, value_name = "KEY|FILE")]
+    pub(super) ssh_key: Vec<String>,
+    /// A further file: path in the image, = file here, optionally ,mode=0755 and ,owner=0:0 (repeatable)
+    #[arg(long, value_name = "PATH=LOCAL", value_parser = extra_file)]
+    pub(super) file: Vec<String>,
+}
+
+/// Another kernel.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "The kernel")]
+pub(super) struct Kernel {
+    /// Replace the image's kernel by this one; refused when a module that loads now would no longer load
+    #[arg(long, value_name = "BZIMAGE")]
+    pub(super) kernel: Option<PathBuf>,
+    /// The new version of the package `kernel`, which keeps its version otherwise
+    #[arg(long, value_name = "VERSION")]
+    pub(super) kernel_version: Option<String>,
+    /// Along with the kernel, replace every module of the image by the one of that name from --modules
+    #[arg(long)]
+    pub(super) replace_modules: bool,
+}
+
+impl Wishes {
+    /// As the recipe takes them, without additions.
+    pub(super) fn to_wishes(&self) -> CommandLineWishes {
+        CommandLineWishes {
+            recipe: self.recipe.clone(),
+            overlays: self.overlay.clone(),
+            settings: self.set.clone(),
+            ..CommandLineWishes::default()
+        }
+    }
+}
+
+/// A `KEY=VALUE`, taken as it stands; what keys there are is the recipe's to know.
+fn setting(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err("expected KEY=VALUE, such as ipoib.address=10.10.0.5/24".to_owned()),
+    }
+}
+
+/// A `PATH=LOCAL`, taken as it stands.
+fn extra_file(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((path, local)) if path.starts_with('/') && !local.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected PATH=LOCAL with an absolute path in the image, such as /etc/banner=banner.txt".to_owned()),
+    }
+}
