@@ -86,7 +86,6 @@ impl SymbolTable {
         self.entry.iter().filter(has).collect()
     }
 
-    #[cfg(test)]
     /// All entries, in the table's order.
     pub(crate) fn entries(&self) -> &[SymbolEntry] {
         &self.entry

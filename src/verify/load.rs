@@ -19,7 +19,7 @@ pub(crate) fn load(kernels: &[BootedKernel], system: &Result<System, String>) ->
 ///
 /// # Errors
 /// There is no module directory for this kernel.
-pub(crate) fn load_into(kernel: &KernelExports, system: &System) -> Result<LoadReport, String> {
+fn load_into(kernel: &KernelExports, system: &System) -> Result<LoadReport, String> {
     let directory = system.module_directory(&kernel.release);
     let directory = directory.ok_or_else(|| format!("there is no /lib/modules/{}", kernel.release))?;
     let files = directory.modules.iter().map(|installed| ModuleFile {
