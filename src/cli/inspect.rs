@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::args::InspectArguments;
-use super::page::{Page, Tone, number, size};
+use super::page::{Page, number, size};
 use super::patch::container;
 use super::terminal::Terminal;
 use crate::error::Result;
@@ -135,7 +135,7 @@ fn system(page: &mut Page, report: &InspectReport) {
         modules => page.fact("InfiniBand", &format!("{}: {}", number(modules.len(), "module"), modules.join(", "))),
     }
     page.gap();
-    page.paragraph(0, &format!("What this means for InfiniBand: {}", Tone::Accent.paint("ibwrt verify IMAGE")));
+    page.paragraph(0, "What this means for InfiniBand: `ibwrt verify IMAGE`");
 }
 
 fn kernel_facts(page: &mut Page, kernel: &KernelFacts) {

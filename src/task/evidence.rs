@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::image::Image;
     use crate::kernel::{Module, ModuleName, test_module};
-    use crate::openwrt::{AutoloadFile, AutoloadLine, InstalledModule};
+    use crate::openwrt::{AutoloadFile, AutoloadLine, InstalledModule, LoadReport};
     use crate::progress::Silent;
 
     const IRQ_POLL: [&str; 4] = ["irq_poll_complete", "irq_poll_disable", "irq_poll_init", "irq_poll_sched"];
@@ -81,6 +81,12 @@ mod tests {
         let scene = scene(name);
         let kernel = kernels(scene.boot.as_ref().unwrap()).remove(0).exports.unwrap();
         (kernel, read_system(&scene, &[]).unwrap())
+    }
+
+    /// What a boot of `system` with `kernel` loads.
+    fn boot(kernel: &KernelExports, system: System) -> LoadReport {
+        let kernel = BootedKernel { path: "/boot/vmlinuz".into(), exports: Ok(kernel.clone()) };
+        verify::load(&[kernel], &Ok(system)).unwrap()
     }
 
     /// The 23 modules of the fixtures, parsed.
@@ -113,7 +119,7 @@ mod tests {
             let (kernel, mut system) = parts(&format!("openwrt-mini-ib-{layout}.img.gz"));
             let modules = modules();
             install(&mut system, &modules.iter().map(|module| &module.name).collect::<Vec<_>>());
-            let report = verify::load_into(&kernel, &system).unwrap();
+            let report = boot(&kernel, system);
             let refused: Vec<_> = modules.iter().filter(|module| !report.is_loaded(&module.name)).collect();
             assert!(refused.is_empty(), "{layout}: {refused:#?}");
         }
@@ -150,7 +156,7 @@ mod tests {
             }
             let mut system = system.clone();
             install(&mut system, &[&module.name]);
-            let report = verify::load_into(&kernel, &system).unwrap();
+            let report = boot(&kernel, system);
             let is_refused = !report.is_loaded(&module.name);
             if set.iter().copied().any(needs) {
                 assert!(is_refused, "{}: {:#?}", module.name, report.attempt(&module.name));

@@ -9,8 +9,9 @@ use crate::error::{At, Error, Result};
 use crate::graph::{self, Facts, Graph, Scope};
 use crate::image::Image;
 use crate::kernel::{KernelExports, SymbolTable};
-use crate::openwrt::{ModuleFile, Setup, System, simulate};
+use crate::openwrt::System;
 use crate::progress::Progress;
+use crate::verify;
 
 /// What `graph` found.
 #[derive(Debug, Clone, Serialize)]
@@ -41,19 +42,8 @@ pub(crate) fn graph(path: &Path, scope: Scope, progress: &dyn Progress) -> Resul
         ))
         .at(place())
     })?;
-    let files: Vec<ModuleFile<'_>> = directory
-        .modules
-        .iter()
-        .map(|module| ModuleFile {
-            file_name: module.file_name(),
-            module: module.module.as_ref().map_err(String::as_str),
-        })
-        .collect();
-    let modules_conf = system.modules_conf_entries();
-    let setup =
-        Setup { files: &files, boot: &system.boot_autoload, main: &system.autoload, modules_conf: &modules_conf };
     let symbols = SymbolTable::built_in()?;
-    let report = simulate(&kernel, &setup);
+    let report = verify::load_into(&kernel, &system).map_err(|reason| Error::corrupt(reason).at(place()))?;
     let graph = graph::build(
         &Facts { kernel: &kernel, modules: &directory.modules, report: &report, symbols: &symbols },
         scope,
@@ -67,8 +57,7 @@ fn read_kernel(scene: &Scene) -> Result<KernelExports> {
         Error::corrupt(format!("no boot partition found: {reason}"))
             .remedy("ibwrt inspect IMAGE shows what is in the partitions")
     })?;
-    let path = boot.configuration.kernel().unwrap_or_default();
-    let mut filesystem = boot.located.open(&scene.image, 0)?;
-    let bytes = filesystem.read(path).at(|| path.to_owned())?;
-    KernelExports::read(&bytes).at(|| path.to_owned())
+    let kernel = boot.kernels.first().ok_or_else(|| Error::corrupt("grub.cfg names no kernel"))?;
+    let bytes = kernel.content.as_ref().map_err(|reason| Error::corrupt(reason.clone()))?;
+    KernelExports::read(bytes).at(|| kernel.path.clone())
 }

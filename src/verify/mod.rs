@@ -11,7 +11,5 @@ pub(crate) mod specimen;
 
 pub(crate) use check::{BootedKernel, Check, Evidence, Expectations, Outcome};
 pub(crate) use checks::CHECKS;
-pub(crate) use load::load;
-#[cfg(test)]
-pub(crate) use load::load_into;
+pub(crate) use load::{load, load_into};
 pub(crate) use report::{Count, Report, Row, check_ids, run};

@@ -39,7 +39,8 @@ fn a_root_without_a_journal_is_patched() {
 #[test]
 fn an_image_of_a_kernel_without_infiniband_is_edited_as_soundly_when_its_symbols_are_not_looked_at() {
     let mut job = Job::connectx3(&fixture("openwrt-mini-stock-ext4-combined-efi.img.gz"), &fixture_modules());
-    job.extra = checks_named("symbol").into_iter().flat_map(|id| ["--skip".to_string(), id]).collect();
+    let skipped = checks_named("symbol").into_iter().chain(["load-order".to_string()]);
+    job.extra = skipped.flat_map(|id| ["--skip".to_string(), id]).collect();
     judge(&job, tempfile::tempdir().unwrap().path());
 }
 

@@ -17,8 +17,8 @@ pub(super) fn option(symbol: &str) -> Option<&'static str> {
     symbol_table()?.explain(symbol).map(|entry| entry.option.as_str())
 }
 
-/// Symbols, by the module that needs them.
-type Missing<'a> = BTreeMap<&'a ModuleName, Vec<&'a str>>;
+/// Missing symbols by the module that needs them.
+pub(super) type Missing<'a> = BTreeMap<&'a ModuleName, Vec<&'a str>>;
 
 /// One sentence per cause. `missing`: symbols that nothing exports, by the module that needs them.
 pub(super) fn sentences(missing: &Missing<'_>) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::causes::{option, sentences};
+use super::causes::{Missing, option, sentences};
 use super::set::{closure, infiniband, with_directory};
 use super::{judge, number, skip};
 use crate::kernel::{KernelExports, ModuleName, Proof, Provider, Reason, Refusal};
@@ -157,8 +157,8 @@ fn missing<'a>(
     kernel: &KernelExports,
     directory: &'a ModuleDirectory,
     attempts: &BTreeMap<&'a ModuleName, &'a Attempt>,
-) -> BTreeMap<&'a ModuleName, Vec<&'a str>> {
-    let mut missing: BTreeMap<&ModuleName, Vec<&str>> = BTreeMap::new();
+) -> Missing<'a> {
+    let mut missing = Missing::new();
     for (name, refusal) in refusals(attempts) {
         missing.entry(name).or_default().extend(unknown_to_all(refusal));
     }
