@@ -87,11 +87,6 @@ impl BootConfiguration {
         }
         Ok(Self { entries })
     }
-
-    /// The kernel that the first entry boots, as a path on the boot partition.
-    pub(crate) fn kernel(&self) -> Option<&str> {
-        self.entries.first().map(|entry| entry.kernel.as_str())
-    }
 }
 
 /// `path` without a leading `(hd0,gpt1)` or `($root)`.
