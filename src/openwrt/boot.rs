@@ -171,7 +171,7 @@ menuentry \"OpenWrt (failsafe)\" {
         assert_eq!(boot.entries.len(), 2);
         assert_eq!(boot.entries[0].title, "OpenWrt");
         assert_eq!(boot.entries[1].title, "OpenWrt (failsafe)");
-        assert_eq!(boot.kernel(), Some("/boot/vmlinuz"));
+        assert_eq!(boot.entries[0].kernel, "/boot/vmlinuz");
         assert_eq!(
             boot.entries[0].arguments,
             [
