@@ -52,7 +52,11 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
     let Some(output) = output else {
         return Ok(report);
     };
-    let disk = edited(&scene, &planned, request.epoch.or_else(|| planned.system.build_time())).at(place)?;
+    let epoch = request.epoch.or_else(|| planned.system.build_time());
+    if epoch.is_none() && !report.edits.is_empty() {
+        report.findings.push(undated());
+    }
+    let disk = edited(&scene, &planned, epoch).at(place)?;
     let checks = checked(&scene, disk.clone(), &resolved, request);
     let is_refused = checks.failed();
     report.checks = Some(checks);
@@ -163,6 +167,15 @@ fn dropped_trailers(image: &Image) -> Option<Finding> {
 fn checked_sums(agreeing: &[String]) -> Option<Finding> {
     let lists = agreeing.join(" and ");
     (!agreeing.is_empty()).then(|| note("sums", format!("the image is the one that {lists} beside it lists")))
+}
+
+/// What is said where nothing tells the time.
+fn undated() -> Finding {
+    let message = "nothing in the image tells when it was built, so what is added is dated 1970-01-01";
+    Finding {
+        remedy: Some("set SOURCE_DATE_EPOCH to have another date".to_owned()),
+        ..note("undated", message.to_owned())
+    }
 }
 
 fn note(id: &str, message: String) -> Finding {
