@@ -87,7 +87,7 @@ impl Tree {
         };
         let root = loader.inode(superblock.root, None)?;
         while let Some((id, path, place, offset, length)) = loader.waiting.pop() {
-            loader.directory(id, &path, (place, offset, length)).at(|| path.clone())?;
+            loader.directory(id, &path, (place, offset, length))?;
         }
         let Loader { nodes, places, .. } = loader;
         let mut tree = Self { nodes, root, wrong_links: Vec::new(), places };
@@ -238,9 +238,10 @@ impl Loader<'_, '_> {
             return Ok(());
         }
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let bytes = self.reader.stream(place, offset).take(length)?;
+        let here = || format!("{path}/");
+        let bytes = self.reader.stream(place, offset).take(length).at(here)?;
         let mut names = BTreeMap::new();
-        for entry in directory::read(&bytes)? {
+        for entry in directory::read(&bytes).at(here)? {
             let shown = || format!("{path}/{}", String::from_utf8_lossy(&entry.name));
             let child = self.inode(entry.inode, Some((&entry, shown()))).at(shown)?;
             if names.insert(entry.name.clone(), child).is_some() {

@@ -49,17 +49,12 @@ pub(super) fn seen(image: &[u8]) -> BTreeMap<String, Seen> {
 /// A line of `unsquashfs -lln` without its date, and the path.
 fn cut(line: &str) -> (String, String) {
     let is_date = |at: &usize| {
-        line.is_char_boundary(*at) && line[*at..].starts_with(' ') && {
-            let date = line.as_bytes().get(at + 1..at + 17).unwrap_or_default();
-            date.iter()
-                .zip(b"0000-00-00 00:00")
-                .all(|(byte, form)| byte == form || form == &b'0' && byte.is_ascii_digit())
-                && date.len() == 16
-        }
+        let date = line.as_bytes().get(*at..*at + 18).unwrap_or_default();
+        let fits = |(byte, form): (&u8, &u8)| byte == form || form == &b'0' && byte.is_ascii_digit();
+        date.len() == 18 && date.iter().zip(b" 0000-00-00 00:00 ").all(fits)
     };
     let at = (0..line.len()).find(is_date).unwrap_or_else(|| panic!("no date in {line:?}"));
-    let (head, tail) = line.split_at(at);
-    let path = &tail[" 2024-02-03 04:05 ".len()..];
+    let (head, path) = (line.split_at(at).0, line.split_at(at + 18).1);
     let (path, target) = path.split_once(" -> ").unwrap_or((path, ""));
     let path = if path.is_empty() { "/" } else { path };
     let mut words: Vec<_> = head.split_whitespace().collect();
