@@ -128,17 +128,18 @@ impl Compressor {
         plain.map_err(|error| broken(&error))
     }
 
-    /// Packs `plain`, or gives `None` when that does not make it shorter.
+    /// Packs `plain`, or gives `None` when that does not make it shorter. `branches`: it holds machine code whose
+    /// branches have their targets, so that xz tries the filesystem's branch filter too.
     ///
     /// # Errors
     /// The packer fails.
-    pub(super) fn pack(&self, plain: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(super) fn pack(&self, plain: &[u8], branches: bool) -> Result<Option<Vec<u8>>> {
         let packed = match self {
             Self::Gzip { level } => {
                 let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(*level));
                 writer.write_all(plain).and_then(|()| writer.finish())
             }
-            Self::Xz { dictionary, x86 } => pack_xz(plain, *dictionary, *x86),
+            Self::Xz { dictionary, x86 } => pack_xz(plain, *dictionary, *x86 && branches),
             Self::Lz4 => Ok(lz4_flex::block::compress(plain)),
             Self::Zstd => Ok(pack_zstd(plain)),
         };
@@ -157,7 +158,7 @@ fn at_most(reader: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     Ok(plain)
 }
 
-/// The shorter of plain LZMA2 and, when the filesystem has it, x86 BCJ before LZMA2, as mksquashfs chooses.
+/// The shorter of plain LZMA2 and, when `x86`, x86 BCJ before LZMA2, as mksquashfs chooses.
 fn pack_xz(plain: &[u8], dictionary: u32, x86: bool) -> io::Result<Vec<u8>> {
     let pack = |x86: bool| {
         let mut options = XzOptions::with_preset(6);

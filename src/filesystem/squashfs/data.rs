@@ -1,5 +1,6 @@
 //! New data blocks and fragments.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
@@ -22,20 +23,19 @@ pub(super) struct NewData {
 }
 
 /// What becomes one block on the volume.
-enum Piece<'a> {
-    /// A block of the file at this place in the list of files.
-    Block(usize, &'a [u8]),
-    /// A fragment block with the ends of several files.
-    Fragment(Vec<u8>),
+struct Piece<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// The place in the list of files of the file whose block it is; `None`: a fragment block with several files.
+    file: Option<usize>,
+    /// Whether [`branches`] says so of a file in it.
+    branches: bool,
 }
 
-impl Piece<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Block(_, bytes) => bytes,
-            Self::Fragment(bytes) => bytes,
-        }
-    }
+/// Whether `bytes` are a linked ELF file: its branches have their targets and a branch filter pays. Those of a
+/// relocatable one, as every kernel module is, are still open: of 22 blocks of modules the filter shortened none.
+fn branches(bytes: &[u8]) -> bool {
+    let kind = bytes.get(16..18);
+    bytes.starts_with(b"\x7FELF") && (kind == Some(&[2, 0]) || kind == Some(&[3, 0]))
 }
 
 /// Packs `files`, whose blocks will begin at byte `start` of the volume, beside `fragments` older fragment blocks.
@@ -56,24 +56,23 @@ pub(super) fn pack(
     for (piece, packed) in pieces.iter().zip(packed) {
         let place = start + data.bytes.len() as u64;
         let packed = packed?;
-        let plain = piece.bytes();
-        let (bytes, mark) = packed.as_deref().map_or((plain, PLAIN), |bytes| (bytes, 0));
+        let (bytes, mark) = packed.as_deref().map_or((&*piece.bytes, PLAIN), |bytes| (bytes, 0));
         let stored = u32::try_from(bytes.len()).map_err(|_| beyond())? | mark;
-        match piece {
-            Piece::Fragment(_) => data.fragments.push(Fragment { start: place, stored }),
-            Piece::Block(file, _) => {
-                let content = contents.get_mut(*file).ok_or_else(beyond)?;
-                if plain.iter().all(|byte| *byte == 0) {
-                    content.sparse += plain.len() as u64;
-                    content.blocks.push(0);
-                    continue;
-                }
-                if content.start == 0 {
-                    content.start = place;
-                }
-                content.blocks.push(stored);
-            }
+        let Some(file) = piece.file else {
+            data.fragments.push(Fragment { start: place, stored });
+            data.bytes.extend(bytes);
+            continue;
+        };
+        let content = contents.get_mut(file).ok_or_else(beyond)?;
+        if is_zero(&piece.bytes) {
+            content.sparse += piece.bytes.len() as u64;
+            content.blocks.push(0);
+            continue;
         }
+        if content.start == 0 {
+            content.start = place;
+        }
+        content.blocks.push(stored);
         data.bytes.extend(bytes);
     }
     data.contents = files.iter().map(|(id, _)| *id).zip(contents).collect();
@@ -93,7 +92,7 @@ fn cut<'a>(
     let block = superblock.block_length();
     let mut pieces = Vec::new();
     let mut contents = Vec::new();
-    let mut shared: Vec<u8> = Vec::new();
+    let mut shared = Piece { bytes: Cow::default(), file: None, branches: false };
     let mut number = u32::try_from(fragments).map_err(|_| beyond())?;
     for (index, (_, bytes)) in files.iter().enumerate() {
         let size = bytes.len() as u64;
@@ -101,28 +100,36 @@ fn cut<'a>(
         if bytes.is_empty() {
             // No blocks at all.
         } else if bytes.len() >= block || superblock.has(NO_FRAGMENTS) {
-            pieces.extend(bytes.chunks(block).map(|bytes| Piece::Block(index, bytes)));
+            let branches = branches(bytes);
+            let piece = |bytes: &'a [u8]| Piece { bytes: bytes.into(), file: Some(index), branches };
+            pieces.extend(bytes.chunks(block).map(piece));
         } else {
-            if shared.len() + bytes.len() > block {
-                pieces.push(Piece::Fragment(std::mem::take(&mut shared)));
+            if shared.bytes.len() + bytes.len() > block {
+                let next = Piece { bytes: Cow::default(), file: None, branches: false };
+                pieces.push(std::mem::replace(&mut shared, next));
                 number = number.checked_add(1).ok_or_else(beyond)?;
             }
             content.fragment = number;
-            content.offset = u32::try_from(shared.len()).map_err(|_| beyond())?;
-            shared.extend(*bytes);
+            content.offset = u32::try_from(shared.bytes.len()).map_err(|_| beyond())?;
+            shared.bytes.to_mut().extend(*bytes);
+            shared.branches |= branches(bytes);
         }
         contents.push(content);
     }
-    if !shared.is_empty() {
-        pieces.push(Piece::Fragment(shared));
+    if !shared.bytes.is_empty() {
+        pieces.push(shared);
     }
     Ok((pieces, contents))
 }
 
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
 fn pack_piece(piece: &Piece<'_>, compressor: &Compressor, superblock: &Superblock) -> Result<Option<Vec<u8>>> {
-    let plain = match piece {
-        Piece::Block(_, bytes) => superblock.has(PLAIN_DATA) || bytes.iter().all(|byte| *byte == 0),
-        Piece::Fragment(_) => superblock.has(PLAIN_FRAGMENTS),
+    let plain = match piece.file {
+        Some(_) => superblock.has(PLAIN_DATA) || is_zero(&piece.bytes),
+        None => superblock.has(PLAIN_FRAGMENTS),
     };
-    if plain { Ok(None) } else { compressor.pack(piece.bytes()) }
+    if plain { Ok(None) } else { compressor.pack(&piece.bytes, piece.branches) }
 }

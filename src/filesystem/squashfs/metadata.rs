@@ -181,7 +181,7 @@ impl<'a> Writer<'a> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let packed = if self.plain { None } else { self.compressor.pack(&self.pending)? };
+        let packed = if self.plain { None } else { self.compressor.pack(&self.pending, false)? };
         let mark = if packed.is_none() { PLAIN } else { 0 };
         let bytes = packed.as_deref().unwrap_or(&self.pending);
         let length =
