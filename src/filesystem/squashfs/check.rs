@@ -1,10 +1,13 @@
 //! The structure of a squashfs, checked.
 
+use rayon::prelude::*;
+
 use super::Squashfs;
 use super::fields::Fields;
+use super::inode::Content;
 use super::metadata::Reader;
 use super::superblock::{NO_TABLE, Superblock};
-use super::tree::{Body, Tree};
+use super::tree::Body;
 use crate::error::{ErrorKind, Result};
 use crate::image::Volume;
 
@@ -33,20 +36,21 @@ pub(in crate::filesystem) fn problems(volume: &Volume) -> Result<Vec<String>> {
 
 /// Files whose content cannot be read.
 fn unreadable(opened: &Squashfs) -> Result<Vec<String>> {
-    let tree: &Tree = &opened.tree;
-    let contents = opened.contents();
-    let mut problems = Vec::new();
-    for id in tree.references()?.into_keys() {
-        if let Body::Stored(content) = &tree.node(id)?.body
-            && let Err(error) = contents.read(content)
-        {
-            problems.push(format!("inode {}: {error}", tree.node(id)?.number));
+    let mut files = Vec::new();
+    for id in opened.tree.references()?.into_keys() {
+        let node = opened.tree.node(id)?;
+        if let Body::Stored(content) = &node.body {
+            files.push((node.number, content));
         }
     }
-    Ok(problems)
+    let contents = opened.contents();
+    let problem = |(number, content): &(u32, &Content)| {
+        contents.check(content).err().map(|error| format!("inode {number}: {error}"))
+    };
+    Ok(files.par_iter().filter_map(problem).collect())
 }
 
-/// The export table must lead to the inode of each number; here, to its directory entries' places.
+/// The export table must lead to the same place for each inode number as the directories do.
 fn export_problems(opened: &Squashfs) -> Result<Vec<String>> {
     let superblock = &opened.superblock;
     if superblock.export_table == NO_TABLE {

@@ -48,11 +48,38 @@ impl Contents<'_> {
         }
         let size = usize::try_from(content.size).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
+        self.blocks(content, &mut |block, length| match block {
+            Some(block) => bytes.extend(block),
+            None => bytes.resize(bytes.len() + length, 0),
+        })?;
+        if content.fragment != NO_FRAGMENT {
+            bytes.extend(self.tail(content, size.saturating_sub(bytes.len()))?);
+        }
+        Ok(bytes)
+    }
+
+    /// Unpacks all of a file's blocks, and its fragment.
+    ///
+    /// # Errors
+    /// Corrupt blocks.
+    pub(super) fn check(&self, content: &Content) -> Result<()> {
+        self.blocks(content, &mut |_, _| ())?;
+        if content.fragment != NO_FRAGMENT {
+            let tail = content.size % self.block_size as u64;
+            self.tail(content, usize::try_from(tail).unwrap_or(usize::MAX))?;
+        }
+        Ok(())
+    }
+
+    /// Gives every block of a file to `take`, or `None` and its length for zeroes that are not stored.
+    fn blocks(&self, content: &Content, take: &mut dyn FnMut(Option<Vec<u8>>, usize)) -> Result<()> {
         let mut place = content.start;
+        let mut left = content.size;
         for stored in &content.blocks {
-            let wanted = self.block_size.min(size.saturating_sub(bytes.len()));
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.block_size);
+            left -= wanted as u64;
             if *stored == 0 {
-                bytes.resize(bytes.len() + wanted, 0);
+                take(None, wanted);
                 continue;
             }
             let block = self.block(place, *stored)?;
@@ -61,13 +88,10 @@ impl Contents<'_> {
                 let message = format!("squashfs: the block at byte {place} has {found} bytes, not {wanted}");
                 return Err(Error::corrupt(message));
             }
-            bytes.extend(block);
+            take(Some(block), wanted);
             place += u64::from(*stored & !PLAIN);
         }
-        if content.fragment != NO_FRAGMENT {
-            bytes.extend(self.tail(content, size.saturating_sub(bytes.len()))?);
-        }
-        Ok(bytes)
+        Ok(())
     }
 
     fn fragment(&self, fragment: Fragment) -> Result<Arc<[u8]>> {

@@ -6,13 +6,16 @@ use super::directory::{self, Entry};
 use super::inode::{Content, DIRECTORY, Form, Inode, NO_FRAGMENT, NO_XATTRS};
 use super::metadata::Reader;
 use super::superblock::Superblock;
-use super::tables::{Tables, check_block};
+use super::tables::{PLAIN, Tables, check_block};
 use crate::error::{At, Error, Result};
 
 /// At most so many blocks in all lists of blocks.
-const MOST_BLOCKS: u64 = 16 << 20;
+const MOST_BLOCKS: u64 = 4 << 20;
 /// At most so many bytes of directories.
 const LONGEST_LISTINGS: u64 = 16 << 20;
+
+/// The longest path: the kernel takes none that is longer.
+const LONGEST_PATH: usize = 4096;
 
 /// The place of a node in [`Tree::nodes`].
 pub(super) type Id = usize;
@@ -81,7 +84,7 @@ impl Tree {
             nodes: Vec::new(),
             known: BTreeMap::new(),
             places: BTreeMap::new(),
-            blocks: 0,
+            blocks: tables.fragments.iter().map(|fragment| (fragment.start, fragment.stored)).collect(),
             listed: 0,
             waiting: Vec::new(),
         };
@@ -89,7 +92,8 @@ impl Tree {
         while let Some((id, path, place, offset, length)) = loader.waiting.pop() {
             loader.directory(id, &path, (place, offset, length))?;
         }
-        let Loader { nodes, places, .. } = loader;
+        let Loader { nodes, places, blocks, .. } = loader;
+        check_overlaps(blocks)?;
         let mut tree = Self { nodes, root, wrong_links: Vec::new(), places };
         if !matches!(tree.node(root)?.body, Body::Directory(_)) {
             return Err(Error::corrupt("squashfs: the root is not a directory"));
@@ -222,7 +226,8 @@ struct Loader<'r, 'a> {
     known: BTreeMap<u64, Id>,
     /// Inode number → inode reference.
     places: BTreeMap<u32, u64>,
-    blocks: u64,
+    /// Where all stored blocks begin, and their stored lengths.
+    blocks: Vec<(u64, u32)>,
     listed: u64,
     waiting: Vec<Waiting>,
 }
@@ -239,6 +244,12 @@ impl Loader<'_, '_> {
         }
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let here = || format!("{path}/");
+        if path.len() > LONGEST_PATH {
+            return Err(Error::unsupported(format!(
+                "squashfs: a path of {} bytes, more than {LONGEST_PATH}",
+                path.len()
+            )));
+        }
         let bytes = self.reader.stream(place, offset).take(length).at(here)?;
         let mut names = BTreeMap::new();
         for entry in directory::read(&bytes).at(here)? {
@@ -272,7 +283,7 @@ impl Loader<'_, '_> {
         if place >= self.superblock.directory_table {
             return Err(Error::corrupt(format!("squashfs: an inode at byte {place} lies behind the inode table")));
         }
-        let left = MOST_BLOCKS.saturating_sub(self.blocks);
+        let left = MOST_BLOCKS.saturating_sub(self.blocks.len() as u64);
         let inode = Inode::read(&mut self.reader.stream(place, offset), self.superblock.block_size, left)?;
         if let Some((entry, _)) = &entry {
             check_entry(entry, inode.form.basic(), inode.number)?;
@@ -315,7 +326,6 @@ impl Loader<'_, '_> {
         let body = match inode.form {
             Form::Directory(_) => Body::Directory(BTreeMap::new()),
             Form::File(content) => {
-                self.blocks += content.blocks.len() as u64;
                 self.check(&content).map_err(|error| error.at(format!("inode {}", inode.number)))?;
                 Body::Stored(content)
             }
@@ -329,10 +339,11 @@ impl Loader<'_, '_> {
     }
 
     /// Checks that all of a file's blocks lie where data lies.
-    fn check(&self, content: &Content) -> Result<()> {
+    fn check(&mut self, content: &Content) -> Result<()> {
         let mut place = content.start;
-        for stored in &content.blocks {
-            place = if *stored == 0 { place } else { check_block(self.superblock, place, *stored)? };
+        for stored in content.blocks.iter().filter(|stored| **stored != 0) {
+            self.blocks.push((place, *stored));
+            place = check_block(self.superblock, place, *stored)?;
         }
         if content.fragment == NO_FRAGMENT {
             return Ok(());
@@ -348,6 +359,22 @@ impl Loader<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Files may share blocks, but only whole ones.
+fn check_overlaps(mut blocks: Vec<(u64, u32)>) -> Result<()> {
+    blocks.sort_unstable();
+    blocks.dedup();
+    let mut end = 0;
+    for (start, stored) in blocks {
+        if start < end {
+            return Err(Error::corrupt(format!(
+                "squashfs: the block at byte {start} begins in one that ends at {end}"
+            )));
+        }
+        end = start.saturating_add((stored & !PLAIN).into());
+    }
+    Ok(())
 }
 
 fn check_entry(entry: &Entry, basic: u16, number: u32) -> Result<()> {
@@ -370,5 +397,17 @@ pub(super) fn basic(body: &Body) -> u16 {
         Body::Device(false, _) => super::inode::CHARACTER_DEVICE,
         Body::Fifo => super::inode::FIFO,
         Body::Socket => super::inode::SOCKET,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_may_be_shared_whole_but_not_in_part() {
+        check_overlaps(vec![(96, 10), (106, 4 | PLAIN), (96, 10)]).unwrap();
+        let error = check_overlaps(vec![(105, 4), (96, 10)]).unwrap_err();
+        assert_eq!(error.to_string(), "squashfs: the block at byte 105 begins in one that ends at 106");
     }
 }
