@@ -2,6 +2,7 @@
 
 use super::ext4::Ext4;
 use super::fat::Fat;
+use super::squashfs::Squashfs;
 use super::{Filesystem, Kind, ext4, fat, squashfs};
 use crate::error::{Error, Result};
 use crate::image::Volume;
@@ -48,7 +49,7 @@ pub(crate) fn open(volume: Volume, epoch: u64) -> Result<Box<dyn Filesystem>> {
     match detect(&volume)? {
         Kind::Ext4 => Ok(Box::new(Ext4::open(volume, epoch)?)),
         Kind::Fat => Ok(Box::new(Fat::open(volume, epoch)?)),
-        Kind::Squashfs => Err(squashfs::refuse(&volume)?.remedy(TAKE_EXT4)),
+        Kind::Squashfs => Ok(Box::new(Squashfs::open(volume, epoch)?)),
         Kind::Erofs => refuse("EROFS, a read-only filesystem,"),
         Kind::F2fs => refuse("F2FS"),
         Kind::Luks => {

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Ext4,
     /// FAT12, FAT16 or FAT32.
     Fat,
-    /// Squashfs 4.0, read-only.
+    /// Squashfs 4.0: read-only where it is mounted, edited here by appending.
     Squashfs,
     /// EROFS, read-only.
     Erofs,

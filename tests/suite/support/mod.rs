@@ -9,6 +9,7 @@ mod machine;
 mod made;
 mod oracle;
 mod program;
+mod squash;
 pub(crate) mod tree;
 
 use std::path::{Path, PathBuf};

@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("sgdisk", "gdisk"),
+    ("unsquashfs", "squashfs-tools"),
 ];
 
 /// The path of an oracle, searched in PATH and in the folders that Debian keeps from ordinary users.
@@ -71,8 +72,11 @@ pub(crate) fn debugfs(filesystem: &Path, requests: &[String]) -> BTreeMap<String
     answers
 }
 
-/// Copies the whole tree of an ext4 filesystem into a folder, by debugfs.
+/// Copies the whole tree of an ext4 filesystem or a squashfs into a folder, by debugfs or unsquashfs.
 pub(crate) fn rdump(filesystem: &Path, folder: &Path) {
+    if super::squash::is_squashfs(filesystem) {
+        return super::squash::extract(filesystem, folder);
+    }
     let request = format!("rdump / {}", folder.display());
     run(tool("debugfs").arg("-R").arg(request).arg(filesystem)).expect_status(0);
     assert!(folder.join("etc").is_dir(), "debugfs copied nothing out of {}", filesystem.display());

@@ -1,4 +1,4 @@
-//! The tree of an ext4 filesystem as debugfs sees it.
+//! The tree of a filesystem as foreign programs see it: debugfs for ext4, unsquashfs for squashfs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::oracle::{debugfs, rdump};
+use super::squash;
 
 /// One path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(crate) struct Entry {
     pub(crate) owner: String,
     /// SHA-256 of a regular file's content, target of a symlink, empty for a directory.
     pub(crate) content: String,
-    /// Everything debugfs says about the inode: number, times, links, extents.
+    /// Everything debugfs says about the inode: number, times, links, extents; or what unsquashfs lists: length, time.
     pub(crate) inode: String,
 }
 
@@ -41,6 +42,9 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 
 /// Reads the whole tree: names and modes by `ls -p`, inodes by `stat`, contents by `rdump`.
 pub(crate) fn read(filesystem: &Path) -> Tree {
+    if squash::is_squashfs(filesystem) {
+        return squash::read(filesystem);
+    }
     let mut tree = list(filesystem);
     let requests: Vec<String> = tree.keys().map(|path| format!("stat \"{path}\"")).collect();
     let stats = debugfs(filesystem, &requests);

@@ -1,0 +1,135 @@
+//! New data blocks and fragments.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::compressor::Compressor;
+use super::inode::{Content, NO_FRAGMENT};
+use super::superblock::{NO_FRAGMENTS, PLAIN_DATA, PLAIN_FRAGMENTS, Superblock};
+use super::tables::{Fragment, PLAIN};
+use super::tree::Id;
+use crate::error::{Error, Result};
+
+/// The contents of new files, ready to be stored.
+pub(super) struct NewData {
+    /// Blocks and fragment blocks, one behind the other.
+    pub(super) bytes: Vec<u8>,
+    /// Where each new file lies.
+    pub(super) contents: BTreeMap<Id, Content>,
+    /// The new fragment blocks.
+    pub(super) fragments: Vec<Fragment>,
+}
+
+/// What becomes one block on the volume.
+struct Piece<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// The place in the list of files of the file whose block it is; `None`: a fragment block with several files.
+    file: Option<usize>,
+    /// Whether [`branches`] says so of a file in it.
+    branches: bool,
+}
+
+/// Whether `bytes` are a linked ELF file: its branches have their targets and a branch filter pays. Those of a
+/// relocatable one, as every kernel module is, are still open: of 22 blocks of modules the filter shortened none.
+fn branches(bytes: &[u8]) -> bool {
+    let kind = bytes.get(16..18);
+    bytes.starts_with(b"\x7FELF") && (kind == Some(&[2, 0]) || kind == Some(&[3, 0]))
+}
+
+/// Packs `files`, whose blocks will begin at byte `start` of the volume, beside `fragments` older fragment blocks.
+///
+/// # Errors
+/// The packer fails, or a number grows beyond what the format can hold.
+pub(super) fn pack(
+    files: &[(Id, &[u8])],
+    compressor: &Compressor,
+    superblock: &Superblock,
+    start: u64,
+    fragments: usize,
+) -> Result<NewData> {
+    let (pieces, mut contents) = cut(files, superblock, fragments)?;
+    let packed: Vec<Result<Option<Vec<u8>>>> =
+        pieces.par_iter().map(|piece| pack_piece(piece, compressor, superblock)).collect();
+    let mut data = NewData { bytes: Vec::new(), contents: BTreeMap::new(), fragments: Vec::new() };
+    for (piece, packed) in pieces.iter().zip(packed) {
+        let place = start + data.bytes.len() as u64;
+        let packed = packed?;
+        let (bytes, mark) = packed.as_deref().map_or((&*piece.bytes, PLAIN), |bytes| (bytes, 0));
+        let stored = u32::try_from(bytes.len()).map_err(|_| beyond())? | mark;
+        let Some(file) = piece.file else {
+            data.fragments.push(Fragment { start: place, stored });
+            data.bytes.extend(bytes);
+            continue;
+        };
+        let content = contents.get_mut(file).ok_or_else(beyond)?;
+        if is_zero(&piece.bytes) {
+            content.sparse += piece.bytes.len() as u64;
+            content.blocks.push(0);
+            continue;
+        }
+        if content.start == 0 {
+            content.start = place;
+        }
+        content.blocks.push(stored);
+        data.bytes.extend(bytes);
+    }
+    data.contents = files.iter().map(|(id, _)| *id).zip(contents).collect();
+    Ok(data)
+}
+
+fn beyond() -> Error {
+    Error::unsupported("squashfs: the new data grows beyond what the format can hold")
+}
+
+/// Cuts the files into blocks. Files shorter than a block share fragment blocks, unless the filesystem has none.
+fn cut<'a>(
+    files: &[(Id, &'a [u8])],
+    superblock: &Superblock,
+    fragments: usize,
+) -> Result<(Vec<Piece<'a>>, Vec<Content>)> {
+    let block = superblock.block_length();
+    let mut pieces = Vec::new();
+    let mut contents = Vec::new();
+    let mut shared = Piece { bytes: Cow::default(), file: None, branches: false };
+    let mut number = u32::try_from(fragments).map_err(|_| beyond())?;
+    for (index, (_, bytes)) in files.iter().enumerate() {
+        let size = bytes.len() as u64;
+        let mut content = Content { start: 0, size, sparse: 0, fragment: NO_FRAGMENT, offset: 0, blocks: Vec::new() };
+        if bytes.is_empty() {
+            // No blocks at all.
+        } else if bytes.len() >= block || superblock.has(NO_FRAGMENTS) {
+            let branches = branches(bytes);
+            let piece = |bytes: &'a [u8]| Piece { bytes: bytes.into(), file: Some(index), branches };
+            pieces.extend(bytes.chunks(block).map(piece));
+        } else {
+            if shared.bytes.len() + bytes.len() > block {
+                let next = Piece { bytes: Cow::default(), file: None, branches: false };
+                pieces.push(std::mem::replace(&mut shared, next));
+                number = number.checked_add(1).ok_or_else(beyond)?;
+            }
+            content.fragment = number;
+            content.offset = u32::try_from(shared.bytes.len()).map_err(|_| beyond())?;
+            shared.bytes.to_mut().extend(*bytes);
+            shared.branches |= branches(bytes);
+        }
+        contents.push(content);
+    }
+    if !shared.bytes.is_empty() {
+        pieces.push(shared);
+    }
+    Ok((pieces, contents))
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn pack_piece(piece: &Piece<'_>, compressor: &Compressor, superblock: &Superblock) -> Result<Option<Vec<u8>>> {
+    let plain = match piece.file {
+        Some(_) => superblock.has(PLAIN_DATA) || is_zero(&piece.bytes),
+        None => superblock.has(PLAIN_FRAGMENTS),
+    };
+    if plain { Ok(None) } else { compressor.pack(&piece.bytes, piece.branches) }
+}

@@ -1,0 +1,7 @@
+//! Squashfs judged by squashfs-tools.
+
+mod damage;
+mod edits;
+mod made;
+mod random;
+mod support;
