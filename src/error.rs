@@ -83,10 +83,14 @@ impl Error {
     }
 
     /// Adds the place where it was seen: a path, a partition, a structure with its offset. Call once per level, from
-    /// the inside out.
+    /// the inside out. The place that was added last is not added again: who lists a folder and who asked for the list
+    /// both know its path.
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {
-        self.0.places.push(place.into());
+        let place = place.into();
+        if self.0.places.last() != Some(&place) {
+            self.0.places.push(place);
+        }
         self
     }
 
@@ -159,6 +163,12 @@ mod tests {
         let error = Error::corrupt("header CRC is 0x1, the header says 0x2").at("GPT header at LBA 1").at("router.img");
         assert_eq!(error.to_string(), "router.img: GPT header at LBA 1: header CRC is 0x1, the header says 0x2");
         assert_eq!(error.kind().exit_code(), 4);
+    }
+
+    #[test]
+    fn a_place_that_two_levels_know_is_named_once() {
+        let error = Error::corrupt("x").at("/etc").at("/etc").at("router.img").at("/etc");
+        assert_eq!(error.to_string(), "/etc: router.img: /etc: x");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `ibwrt demo`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::DemoArguments;
@@ -21,13 +22,18 @@ pub(super) fn run(arguments: &DemoArguments, terminal: &Terminal) -> Result<Exit
 
 fn page(report: &DemoReport, verbose: bool) -> Page {
     let mut page = Page::new();
-    step(&mut page, "1. A stock OpenWrt image has no InfiniBand support:", &verify_command(&report.input, &[]));
+    step(
+        &mut page,
+        "1. An OpenWrt image as it is built has no InfiniBand support:",
+        &verify_command(&report.input, &[]),
+    );
     render_checks::summary(&mut page, &report.verify_before.checks);
 
     step(&mut page, "2. Put it in:", &patch_command(report));
     render(&mut page, &report.patch, verbose);
 
-    step(&mut page, "3. Prove it:", &verify_command(&report.output, &report.verify.overlays));
+    let command = verify_command(&report.output, &report.verify.overlays) + &settings(report);
+    step(&mut page, "3. Prove it:", &command);
     if verbose {
         render_checks::table(&mut page, &report.verify.checks);
     } else {
@@ -59,9 +65,34 @@ fn step(page: &mut Page, title: &str, command: &str) {
 fn patch_command(report: &DemoReport) -> String {
     let overlays: String = report.patch.overlays.iter().map(|name| format!(" --overlay {name}")).collect();
     format!(
-        "ibwrt patch {} --modules {}{overlays} -o {}",
+        "ibwrt patch {} --modules {}{overlays}{} -o {}",
         quoted(&report.input),
         quoted(&report.modules),
+        settings(report),
         quoted(&report.output)
     )
+}
+
+/// The settings as options.
+fn settings(report: &DemoReport) -> String {
+    report.settings.iter().map(|setting| format!(" --set {}", quoted(Path::new(setting)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_that_the_demo_shows_is_the_one_that_it_ran() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = task::demo(folder.path(), &crate::progress::Silent).unwrap();
+        assert!(report.verify_before.overlays.is_empty());
+        assert_eq!(report.verify.overlays, ["connectx3", "ipoib"]);
+        assert!(
+            patch_command(&report)
+                .contains(" --overlay connectx3 --overlay ipoib --set ipoib.address=10.10.0.5/24 -o ")
+        );
+        let text = page(&report, false);
+        assert_eq!(text.plain().matches("--set ipoib.address=10.10.0.5/24").count(), 3);
+    }
 }

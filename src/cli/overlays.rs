@@ -83,7 +83,7 @@ fn show(name: &str, terminal: &Terminal) -> Result<()> {
             let names = overlay.modules.iter().filter(|module| module.optional == optional);
             names.map(|module| module.name.as_str()).collect::<Vec<_>>().join(", ")
         };
-        for (label, names) in [("modules", modules(false)), ("if on offer", modules(true))] {
+        for (label, names) in [("modules", modules(false)), ("not always", modules(true))] {
             if !names.is_empty() {
                 page.fact(label, &names);
             }

@@ -31,6 +31,11 @@ impl Image {
             return Err(Error::usage(format!("{} is a folder, not an image", path.display()))
                 .remedy("name the image file in it"));
         }
+        if is_character_device(&metadata) {
+            // Such as /dev/zero, which does not end.
+            return Err(Error::usage(format!("{} is a character device, not an image", path.display()))
+                .remedy("give an image file, or a disk"));
+        }
         let mut file = File::open(path).map_err(|error| cannot_open(path, error))?;
         let known_length = metadata.is_file().then_some(metadata.len());
         Self::from_reader(&mut file, path, known_length, progress)
@@ -61,6 +66,18 @@ impl Image {
         let table = PartitionTable::read(&disk).map_err(place)?;
         Ok(Self { disk, container: Container { form, file_length, sha256, trailers, unknown_tail }, table })
     }
+}
+
+/// Whether it is one, on systems that have them.
+fn is_character_device(metadata: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    let is_one = std::os::unix::fs::FileTypeExt::is_char_device(&metadata.file_type());
+    #[cfg(not(unix))]
+    let is_one = {
+        let _ = metadata;
+        false
+    };
+    is_one
 }
 
 fn cannot_open(path: &Path, error: std::io::Error) -> Error {
@@ -390,6 +407,14 @@ mod tests {
             member(EFI).len()
         );
         assert_eq!(refusal(&[member(EFI), &pack(b"more")].concat()), (Kind::Unsupported, line));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_that_does_not_end_is_not_read() {
+        let error = Image::open(Path::new("/dev/zero"), &Silent).unwrap_err();
+        let message = "/dev/zero is a character device, not an image";
+        assert_eq!((error.kind(), error.message()), (Kind::Usage, message));
     }
 
     #[test]

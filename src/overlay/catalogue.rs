@@ -45,6 +45,10 @@ impl Overlay {
     pub(crate) fn load(reference: &str) -> Result<Self> {
         if is_folder(reference) {
             let root = Path::new(reference);
+            if !root.exists() {
+                return Err(Error::usage(format!("there is no folder {reference}"))
+                    .remedy("check the path of the overlay; a built-in one is named without `/`: --overlay ipoib"));
+            }
             if root.is_dir() && !root.join(DESCRIPTION_FILE).is_file() {
                 return Err(Error::usage(format!("no {DESCRIPTION_FILE} in it, so it is not an overlay"))
                     .at(reference)

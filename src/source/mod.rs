@@ -62,8 +62,7 @@ impl ModuleSources {
     pub(crate) fn open(paths: &[PathBuf]) -> Result<Self> {
         let mut sources = Self { candidates: BTreeMap::new(), paths: paths.to_vec(), spool: Spool::new() };
         for path in paths {
-            let metadata = fs::metadata(path)
-                .map_err(|e| Error::io("open", path, e).remedy("check the path given as a source of modules"))?;
+            let metadata = fs::metadata(path).map_err(|error| cannot_open(path, error))?;
             if metadata.is_dir() {
                 for file in folder::search(path)? {
                     sources.add_file(&file);
@@ -161,6 +160,14 @@ impl ModuleSources {
             None => Err(nothing_fits(name, release, misfits, unreadable)),
         }
     }
+}
+
+fn cannot_open(path: &Path, error: std::io::Error) -> Error {
+    let error = match error.kind() {
+        std::io::ErrorKind::NotFound => Error::usage(format!("there is no file or folder {}", path.display())),
+        _ => Error::io("open", path, error),
+    };
+    error.remedy("check the path given as a source of modules (--modules)")
 }
 
 const BUILD_REMEDY: &str = "name the modules of the very build that the image's kernel comes from";

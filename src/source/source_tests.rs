@@ -269,8 +269,8 @@ fn no_sources_at_all_are_no_error() {
 #[test]
 fn a_path_that_does_not_exist_is_named() {
     let error = open(&[Path::new("does/not/exist")]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Io);
-    assert!(error.to_string().starts_with("cannot open does/not/exist: "), "{error}");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Usage, "there is no file or folder does/not/exist"));
+    assert!(error.remedy_text().unwrap().contains("--modules"), "{error:?}");
 }
 
 #[test]

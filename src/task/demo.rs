@@ -17,9 +17,10 @@ const MODULES: &[u8] = include_bytes!("../../fixtures/ib-modules-6.12.117.tar.xz
 const IMAGE_NAME: &str = "openwrt-mini-ext4-combined-efi.img.gz";
 const MODULES_NAME: &str = "ib-modules-6.12.117.tar.xz";
 const OUTPUT_NAME: &str = "router.img.gz";
+const SETTING: &str = "ipoib.address=10.10.0.5/24";
 
 /// Writes the embedded image and modules to `folder` (made where it is missing; files of an earlier demo are replaced),
-/// patches the image there, and verifies it before and after.
+/// patches the image there, and verifies it before (asking for nothing) and after (asking for what was patched in).
 ///
 /// # Errors
 /// Those of patch and verify; a folder that cannot be written to.
@@ -31,12 +32,12 @@ pub(crate) fn demo(folder: &Path, progress: &dyn Progress) -> Result<DemoReport>
     let wishes = CommandLineWishes {
         overlays: vec!["connectx3".to_owned(), "ipoib".to_owned()],
         modules: vec![modules.clone()],
-        settings: vec!["ipoib.address=10.10.0.5/24".to_owned()],
-        hostname: Some("fabric-gw".to_owned()),
+        settings: vec![SETTING.to_owned()],
         ..CommandLineWishes::default()
     };
-    let look = |image: &PathBuf| VerifyRequest { image: image.clone(), wishes: wishes.clone(), skip: Vec::new() };
-    let verify_before = verify(&look(&input), progress)?;
+    let asked = CommandLineWishes { modules: Vec::new(), ..wishes.clone() };
+    let look = |image: &PathBuf, wishes| VerifyRequest { image: image.clone(), wishes, skip: Vec::new() };
+    let verify_before = verify(&look(&input, CommandLineWishes::default()), progress)?;
     let request = PatchRequest {
         image: input.clone(),
         output: Some(output.clone()),
@@ -48,8 +49,9 @@ pub(crate) fn demo(folder: &Path, progress: &dyn Progress) -> Result<DemoReport>
     if patch.outcome == PatchOutcome::Refused {
         return Err(Error::check("a check on the patched demo image failed").remedy("please report this"));
     }
-    let verify = verify(&look(&output), progress)?;
-    Ok(DemoReport { folder: folder.to_owned(), input, modules, output, verify_before, patch, verify })
+    let verify = verify(&look(&output, asked), progress)?;
+    let settings = wishes.settings;
+    Ok(DemoReport { folder: folder.to_owned(), input, modules, settings, output, verify_before, patch, verify })
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {

@@ -211,6 +211,8 @@ pub(crate) struct DemoReport {
     pub(crate) input: PathBuf,
     /// The module archive.
     pub(crate) modules: PathBuf,
+    /// The settings that it was patched with, as for `--set`.
+    pub(crate) settings: Vec<String>,
     /// The image as it became.
     pub(crate) output: PathBuf,
     /// The checks on the image as it was.

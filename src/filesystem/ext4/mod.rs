@@ -262,10 +262,16 @@ impl Filesystem for Ext4 {
 
     fn read(&mut self, path: &str) -> Result<Vec<u8>> {
         let names = components(path)?;
+        let length = self.volume.borrow().length();
         match self.metadata_of(&names).at(|| path.to_owned())? {
             Some(file) if file.file_type == FileType::Regular && file.size > LONGEST_READ => {
                 let message = format!("a file of {} bytes (at most {LONGEST_READ} are read)", file.size);
                 return Err(Error::unsupported(message).at(path));
+            }
+            Some(file) if file.file_type == FileType::Regular && file.size > length => {
+                // As sparse as that, nothing that a system boots from is.
+                let message = format!("a file of {} bytes in a filesystem of {length}", file.size);
+                return Err(Error::corrupt(message).at(path));
             }
             Some(file) if file.file_type == FileType::Regular => {}
             _ => return Err(Error::usage("there is no such file").at(path)),

@@ -6,13 +6,19 @@ use rsext4::{
     MountedServices, MutationContext, NoopObserver,
 };
 
+use super::bytes::u32_at;
 use super::device::{Device, FixedClock, SharedVolume};
+use super::groups::Group;
+use super::superblock::Superblock;
 use crate::error::{Error, Result};
 use crate::filesystem::{Attributes, DirectoryEntry, FileType, Metadata};
 
 /// A mounted filesystem. Its superblock must be the one of
 /// [`Superblock::for_editing`](super::superblock::Superblock::for_editing).
-pub(super) struct Mounted(Ext4<Device, MountedServices<(), NoopObserver, ()>>);
+pub(super) struct Mounted(Ext4<Device, MountedServices<(), NoopObserver, ()>>, SharedVolume);
+
+/// `i_size_high` in an inode.
+const I_SIZE_HIGH: u64 = 0x6C;
 
 /// Free blocks and inodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +58,8 @@ impl Mounted {
     pub(super) fn mount(volume: SharedVolume, epoch: u64, writable: bool) -> Result<Self> {
         let services = MountServices::new(FixedClock(epoch), (), NoopObserver);
         let options = if writable { MountOptions::read_write() } else { MountOptions::read_only_no_journal_replay() };
-        Ok(Self(Ext4::mount(Device(volume), services, options).map_err(failed("mount"))?))
+        let mounted = Ext4::mount(Device(std::rc::Rc::clone(&volume)), services, options).map_err(failed("mount"))?;
+        Ok(Self(mounted, volume))
     }
 
     /// Writes out what is pending.
@@ -89,12 +96,36 @@ impl Mounted {
         };
         let file_type = file_type(inode.file_type());
         let link_target = if file_type == FileType::Symlink {
+            self.check_short(&inode)?;
             Some(String::from_utf8_lossy(&self.content(&inode, 4096)?).into_owned())
         } else {
             None
         };
         let attributes = Attributes { mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid };
         Ok(Some(Metadata { file_type, attributes, size: inode.size, link_target }))
+    }
+
+    /// Refuses a symlink whose length has a high half: `rsext4` leaves that half out of what it tells, and allocates
+    /// as many bytes as both halves say.
+    fn check_short(&self, inode: &InodeInfo) -> Result<()> {
+        let volume = self.1.borrow();
+        let superblock = Superblock::read(&volume)?;
+        let index = u64::from(inode.number.raw()).saturating_sub(1);
+        let per_group = u64::from(superblock.inodes_per_group).max(1);
+        let groups = Group::read_all(&volume, &superblock)?;
+        let group = usize::try_from(index / per_group).ok().and_then(|number| groups.get(number));
+        let table = group.map(|group| group.inode_table().saturating_mul(superblock.block_size.into()));
+        let offset = (index % per_group).saturating_mul(superblock.inode_size().into()).saturating_add(I_SIZE_HIGH);
+        let mut raw = [0; 4];
+        volume.read_at(table.unwrap_or(u64::MAX).saturating_add(offset), &mut raw)?;
+        match u64::from(u32_at(&raw, 0)) {
+            0 => Ok(()),
+            high => Err(Error::corrupt(format!(
+                "ext4: inode {} is a symlink of {} bytes",
+                inode.number.raw(),
+                high << 32 | inode.size & 0xFFFF_FFFF
+            ))),
+        }
     }
 
     /// As [`View::list`](super::view::View::list).

@@ -252,3 +252,22 @@ fn damage_ends_in_an_error_or_a_sound_answer_and_never_in_a_panic() {
         let _ = filesystem.finish();
     }
 }
+
+#[test]
+fn lengths_that_cannot_be_are_refused_before_memory_is_asked_for() {
+    let image = partition("openwrt-mini-ib-ext4-1k-combined-efi.img.gz", 2);
+    let target = "t".repeat(100);
+    let symlink = format!("symlink /link {target}");
+    // With a year from 2038 on in the inode, the second reader looks.
+    let commands = [&symlink, "sif /link size 0x700000064", "sif /link mtime @0xfffffff0"];
+    let damaged = debugfs(&image, &commands);
+    let error = open(volume(&damaged), EPOCH).unwrap().metadata("/link").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.message().starts_with("ext4: inode "), "{error}");
+    assert!(error.message().ends_with(" is a symlink of 30064771172 bytes"), "{error}");
+
+    let damaged = debugfs(&image, &["mknod pipe p", "sif /pipe mode 0100644", "sif /pipe size 0x30000000"]);
+    let error = open(volume(&damaged), EPOCH).unwrap().read("/pipe").unwrap_err();
+    let message = format!("/pipe: a file of 805306368 bytes in a filesystem of {}", image.len());
+    assert_eq!(error.to_string(), message);
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::error::ErrorKind;
 use crate::overlay::{Overlay, resolve};
 use crate::recipe::{CommandLineWishes, Recipe};
 
@@ -189,4 +190,11 @@ fn overlays_that_exclude_contradict_or_repeat_each_other_are_refused() {
     assert_eq!(error.message(), "there is no overlay `mine`");
     let error = failing("[[file]]\npath = '/etc/init.d/ibwrt-ipoib'\nlink = 'x'", "ipoib");
     assert_eq!(error.message(), "/etc/init.d/ibwrt-ipoib is wished twice: by overlay ipoib and by overlay mine");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told_apart_from_one_that_cannot_be_read() {
+    let error = Overlay::load("./not/there").unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Usage, "there is no folder ./not/there"));
+    assert!(error.remedy_text().unwrap().contains("--overlay ipoib"));
 }
