@@ -16,7 +16,7 @@ use crate::progress::Progress;
 /// Longest disk that is opened, in bytes.
 const LONGEST_DISK: u64 = 1 << 40;
 /// Most bytes of a disk that are not zero and so need memory: no OpenWrt image comes near, a decompression bomb does.
-const MOST_CONTENT: u64 = 16 << 30;
+const MOST_CONTENT: u64 = 4 << 30;
 /// Most bytes behind a gzip member; trailers need a few hundred.
 const LONGEST_TAIL: u64 = 64 << 20;
 

@@ -259,7 +259,8 @@ struct Entry {
     cause: Option<Cause>,
     parameters: String,
     failed: bool,
-    result: Option<LoadResult>,
+    /// Whether the kernel was asked for it in this run.
+    tried: bool,
 }
 
 /// Both runs.
@@ -268,6 +269,8 @@ struct Loader<'a> {
     linker: Linker<'a>,
     conf: &'a ModulesConf,
     entries: Vec<Entry>,
+    /// Positions of the entries in [`State::Probe`]: few, where the tree may hold thousands.
+    selected: BTreeSet<usize>,
     ever_selected: BTreeSet<ModuleName>,
     report: LoadReport,
 }
@@ -277,19 +280,21 @@ impl<'a> Loader<'a> {
         let step = |scanned: &Scanned<'a>| LoadStep { name: scanned.name, module: Ok(scanned.module) };
         let linker = Linker::new(kernel, tree.modules.iter().map(step));
         let fresh =
-            || Entry { state: State::Scanned, cause: None, parameters: String::new(), failed: false, result: None };
+            || Entry { state: State::Scanned, cause: None, parameters: String::new(), failed: false, tried: false };
         let entries = tree.modules.iter().map(|_| fresh()).collect();
         let report =
             LoadReport { attempts: Vec::new(), never_loaded: Vec::new(), traps, missing_dependencies: BTreeMap::new() };
-        Self { tree, linker, conf, entries, ever_selected: BTreeSet::new(), report }
+        let (selected, ever_selected) = (BTreeSet::new(), BTreeSet::new());
+        Self { tree, linker, conf, entries, selected, ever_selected, report }
     }
 
     /// One run of the loader: it knows nothing of an earlier one but what is loaded.
     fn run(&mut self, stage: Stage, files: &[AutoloadFile]) {
+        self.selected.clear();
         for (entry, scanned) in self.entries.iter_mut().zip(&self.tree.modules) {
             let loaded = entry.state == State::Loaded;
             entry.state = if loaded { State::Loaded } else { State::Scanned };
-            (entry.failed, entry.result, entry.cause) = (false, None, None);
+            (entry.failed, entry.tried, entry.cause) = (false, false, None);
             entry.parameters = options(self.conf, stem(scanned.file_name));
         }
         let finished = self.select_all(stage, files) && self.load(stage, true);
@@ -319,6 +324,7 @@ impl<'a> Loader<'a> {
                     entry.parameters = format!("{}{separator}{}", entry.parameters, line.parameters);
                 }
                 entry.state = State::Probe;
+                self.selected.insert(position);
                 entry.cause.get_or_insert_with(|| Cause::Listed { file: file.name.clone(), line: line.number });
                 if at_once && !self.load(stage, false) {
                     return false;
@@ -337,26 +343,29 @@ impl<'a> Loader<'a> {
         let mut retries = usize::from(last);
         loop {
             let mut progress = false;
-            for position in 0..self.entries.len() {
+            for position in self.selected.iter().copied().collect::<Vec<_>>() {
                 progress |= self.try_insert(stage, position);
             }
             if progress {
                 continue;
             }
-            let failed = self.entries.iter_mut().filter(|entry| entry.state == State::Probe && entry.failed);
-            let failed: Vec<_> = failed.collect();
+            let failed = |position: &usize| self.entries.get(*position).is_some_and(|entry| entry.failed);
+            let failed: Vec<usize> = self.selected.iter().copied().filter(failed).collect();
             if retries == 0 || failed.is_empty() {
                 return true;
             }
             retries -= 1;
-            failed.into_iter().for_each(|entry| entry.failed = false);
+            for position in failed {
+                if let Some(entry) = self.entries.get_mut(position) {
+                    entry.failed = false;
+                }
+            }
         }
     }
 
     /// `load_moddeps` over every selected module. `false` when one without `depends=` crashes the loader.
     fn pull_dependencies(&mut self, stage: Stage) -> bool {
-        let mut pending: Vec<usize> =
-            (0..self.entries.len()).rev().filter(|&position| self.state(position) == State::Probe).collect();
+        let mut pending: Vec<usize> = self.selected.iter().rev().copied().collect();
         let mut seen = BTreeSet::new();
         while let Some(position) = pending.pop() {
             if !seen.insert(position) {
@@ -377,6 +386,7 @@ impl<'a> Loader<'a> {
                     continue;
                 };
                 entry.state = State::Probe;
+                self.selected.insert(provider);
                 entry.cause.get_or_insert_with(|| Cause::DependencyOf(scanned.name.clone()));
                 pending.push(provider);
             }
@@ -396,7 +406,9 @@ impl<'a> Loader<'a> {
         entry.failed = !loaded;
         if loaded {
             entry.state = State::Loaded;
+            self.selected.remove(&position);
         }
+        let tried_before = std::mem::replace(&mut entry.tried, true);
         let attempt = Attempt {
             stage,
             name: scanned.name.clone(),
@@ -404,8 +416,10 @@ impl<'a> Loader<'a> {
             parameters: entry.parameters.clone(),
             outcome: Outcome::Asked(result),
         };
-        // A second try of the same run replaces the first.
-        self.report.attempts.retain(|other| other.stage != stage || other.name != attempt.name);
+        if tried_before {
+            // A second try of the same run replaces the first.
+            self.report.attempts.retain(|other| other.stage != stage || other.name != attempt.name);
+        }
         self.ever_selected.insert(attempt.name.clone());
         self.report.attempts.push(attempt);
         loaded

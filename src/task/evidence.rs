@@ -1,5 +1,7 @@
 //! From a scene to what the checks look at.
 
+use std::collections::BTreeSet;
+
 use crate::error::At;
 use crate::filesystem;
 use crate::kernel::KernelExports;
@@ -56,7 +58,11 @@ fn read_system(scene: &Scene, wanted: &[String]) -> Result<System, String> {
 
 fn problems(scene: &Scene, located: &Located) -> Vec<String> {
     let found = located.volume(&scene.image).and_then(|volume| filesystem::problems(&volume));
-    found.unwrap_or_else(|error| vec![error.to_string()])
+    let mut problems = found.unwrap_or_else(|error| vec![error.to_string()]);
+    // Several walks may meet the same damage.
+    let mut seen = BTreeSet::new();
+    problems.retain(|problem| seen.insert(problem.clone()));
+    problems
 }
 
 #[cfg(test)]
