@@ -451,7 +451,7 @@ mod tests {
         let message = check_lengths(LONGEST_DISK + 1, 0).unwrap_err();
         assert_eq!(message.message(), "the image holds more than 1099511627776 bytes");
         let message = check_lengths(LONGEST_DISK, MOST_CONTENT + 1).unwrap_err();
-        assert_eq!(message.message(), "the image holds more than 17179869184 bytes that are not zero");
+        assert_eq!(message.message(), "the image holds more than 4294967296 bytes that are not zero");
     }
 
     /// 64 sectors: an MBR, one partition from LBA 1 on, something in it.
