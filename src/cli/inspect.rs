@@ -55,7 +55,7 @@ fn trailer_text(trailer: &Trailer) -> String {
 }
 
 fn partitions(page: &mut Page, report: &InspectReport) {
-    let table = &report.table;
+    let Some(table) = &report.table else { return };
     let scheme = match table.scheme {
         Scheme::Gpt if table.backup => "GPT with backup",
         Scheme::Gpt => "GPT, no backup (as official images)",
@@ -72,7 +72,7 @@ fn partitions(page: &mut Page, report: &InspectReport) {
 }
 
 fn one_partition(page: &mut Page, report: &InspectReport, partition: &Partition) {
-    let row = report.filesystems.iter().find(|row| row.partition == partition.number);
+    let row = report.filesystems.iter().find(|row| row.partition == Some(partition.number));
     let role = row.and_then(|row| row.role).map(|role| format!("{role}, ")).unwrap_or_default();
     let kind = row.map_or("?", |row| kind_name(row.kind));
     let boot = if partition.bootable { ", bootable" } else { "" };
@@ -201,9 +201,9 @@ mod tests {
             disk_length: specimen.image.disk.length(),
             table: specimen.image.table.clone(),
             filesystems: vec![
-                FilesystemRow { partition: 1, kind: Kind::Fat, role: Some("boot"), space: None },
+                FilesystemRow { partition: Some(1), kind: Kind::Fat, role: Some("boot"), space: None },
                 FilesystemRow {
-                    partition: 2,
+                    partition: Some(2),
                     kind: Kind::Ext4,
                     role: Some("root"),
                     space: Some(specimen.system.space),

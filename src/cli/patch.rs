@@ -115,7 +115,9 @@ fn opened(page: &mut Page, report: &PatchReport) {
         (description, "") => description.to_owned(),
         (description, target) => format!("{description}, {target}"),
     };
-    page.fact("partitions", &partitions(&report.table));
+    if let Some(table) = &report.table {
+        page.fact("partitions", &partitions(table));
+    }
     let kernel = report.kernel_swap.as_ref().and_then(|swap| swap.release_before.as_ref());
     page.fact("system", &format!("{system}, kernel {}", kernel.unwrap_or(&report.kernel_release)));
     if let Some(swap) = &report.kernel_swap {

@@ -3,7 +3,7 @@
 use super::ext4::Ext4;
 use super::fat::Fat;
 use super::squashfs::Squashfs;
-use super::{Filesystem, Kind, ext4, fat, squashfs};
+use super::{Kind, VolumeFilesystem, ext4, fat, squashfs};
 use crate::error::{Error, Result};
 use crate::image::Volume;
 
@@ -43,7 +43,7 @@ pub(crate) fn detect(volume: &Volume) -> Result<Kind> {
 ///
 /// # Errors
 /// Unsupported, naming the kind or feature, or corrupt.
-pub(crate) fn open(volume: Volume, epoch: u64) -> Result<Box<dyn Filesystem>> {
+pub(crate) fn open(volume: Volume, epoch: u64) -> Result<Box<dyn VolumeFilesystem>> {
     const TAKE_EXT4: &str = "take the ext4-combined image of the same release";
     let refuse = |what: &str| Err(Error::unsupported(format!("editing {what} is not supported")).remedy(TAKE_EXT4));
     match detect(&volume)? {

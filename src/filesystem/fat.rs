@@ -16,7 +16,7 @@ pub(super) use table::recognise;
 
 use super::foreign::fenced;
 use super::path::{components, join, parent_and_name};
-use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space};
+use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, VolumeFilesystem};
 use crate::error::{At, Error, Result};
 use crate::image::Volume;
 
@@ -374,7 +374,9 @@ impl Filesystem for Fat {
         })
         .at(|| path.to_owned())
     }
+}
 
+impl VolumeFilesystem for Fat {
     fn finish(self: Box<Self>) -> Result<Volume> {
         let Self { original, volume, fatfs, edited, .. } = *self;
         if !edited {

@@ -1,8 +1,8 @@
-//! Filesystems inside a partition, behind one trait: read, list, metadata, write, make directories, link, remove,
+//! Filesystems, behind one trait: read, list, metadata, write, make directories, link, remove,
 //! free space. Nothing here knows OpenWrt.
 //!
-//! A filesystem owns its [`Volume`] while it is open and gives the edited volume back when it is
-//! [finished](Filesystem::finish); a failed edit drops the copy and so can never reach the input.
+//! A filesystem in a partition owns its [`Volume`] while it is open and gives the edited volume back when it is
+//! [finished](VolumeFilesystem::finish); a failed edit drops the copy and so can never reach the input.
 
 mod detect;
 mod ext4;
@@ -111,7 +111,7 @@ pub(crate) struct Space {
     pub(crate) free_inodes: u64,
 }
 
-/// A filesystem in a partition.
+/// A tree of files that can be read and edited.
 ///
 /// Paths are absolute, slash-separated, with no `.` or `..`; symlinks in them are **not** followed (the caller, which
 /// knows where the root is, resolves them).
@@ -173,7 +173,10 @@ pub(crate) trait Filesystem {
     /// # Errors
     /// No such name, a directory that is not empty, or corrupt structures.
     fn remove(&mut self, path: &str) -> Result<()>;
+}
 
+/// A filesystem that lies in a volume.
+pub(crate) trait VolumeFilesystem: Filesystem {
     /// Writes out what is pending and gives the volume back. An unedited filesystem gives back an unchanged volume.
     ///
     /// # Errors

@@ -29,13 +29,13 @@ pub(crate) struct Container {
     pub(crate) unknown_tail: u64,
 }
 
-/// An opened image: its bytes, its wrapping and its partition table.
+/// An opened image: its bytes, its wrapping and, where it is a disk, its partition table.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
     /// The disk's bytes; trailers are not part of it.
     pub(crate) disk: Disk,
     /// The wrapping.
     pub(crate) container: Container,
-    /// The partition table.
-    pub(crate) table: PartitionTable,
+    /// The partition table; `None` where one filesystem fills the whole image.
+    pub(crate) table: Option<PartitionTable>,
 }

@@ -64,7 +64,11 @@ impl Image {
         };
         let (Contents { form, disk, trailers, unknown_tail, file_length }, sha256) = read.map_err(place)?;
         let table = PartitionTable::read(&disk).map_err(place)?;
-        Ok(Self { disk, container: Container { form, file_length, sha256, trailers, unknown_tail }, table })
+        Ok(Self {
+            disk,
+            container: Container { form, file_length, sha256, trailers, unknown_tail },
+            table: Some(table),
+        })
     }
 }
 
@@ -235,7 +239,7 @@ mod tests {
             let trailer = Trailer { kind: TrailerKind::Signature, payload_length: 18, crc_matches: true };
             assert_eq!(image.container.trailers, [trailer]);
             assert_eq!(image.container.unknown_tail, 0);
-            assert_eq!(image.table.scheme, scheme);
+            assert_eq!(image.table.unwrap().scheme, scheme);
             let content = unpack(bytes);
             assert!(image.disk.read_vec(0, content.len()).unwrap() == content);
             assert_eq!(image.disk.length(), content.len() as u64);
@@ -285,7 +289,7 @@ mod tests {
     #[test]
     fn what_looks_like_a_trailer_inside_a_partition_is_content() {
         let mut content = unpack(BIOS);
-        let end = usize::try_from(open(&content).unwrap().table.end()).unwrap();
+        let end = usize::try_from(open(&content).unwrap().table.unwrap().end()).unwrap();
         content.truncate(end);
         content[end - 16..end - 12].copy_from_slice(b"FWx0");
         content[end - 4..].copy_from_slice(&34u32.to_be_bytes());

@@ -30,7 +30,7 @@ impl Volume {
     }
 
     /// The whole of `disk`.
-    pub(super) fn whole(disk: Disk) -> Self {
+    pub(crate) fn whole(disk: Disk) -> Self {
         let length = disk.length();
         Self { disk, start: 0, length, position: 0 }
     }

@@ -27,8 +27,8 @@ pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> 
     let load = verify::load(&kernels, &system);
     Evidence {
         image: &scene.image,
-        boot_partition: boot.ok().map(|boot| boot.located.partition.number),
-        root_partition: root.ok().map(|located| located.partition.number),
+        boot_partition: boot.ok().and_then(|boot| boot.located.number()),
+        root_partition: root.ok().and_then(Located::number),
         boot: boot.map(|boot| boot.configuration.clone()).map_err(Clone::clone),
         boot_files: boot.map(|boot| boot.files.clone()).unwrap_or_default(),
         boot_problems,

@@ -22,7 +22,7 @@ const OPTIONS: [&str; 6] = ["INFINIBAND", "IRQ_POLL", "HMM_MIRROR", "DMA_SHARED_
 /// Only what prevents looking at all.
 pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectReport> {
     let scene = Scene::survey(Image::open(path, progress)?);
-    let mut remarks = scene.image.table.remarks.clone();
+    let mut remarks = scene.image.table.as_ref().map(|table| table.remarks.clone()).unwrap_or_default();
     let boot = scene.boot.as_ref();
     remarks.extend(boot.err().map(|reason| format!("no boot partition: {reason}")));
     let release = boot.ok().and_then(|boot| boot.kernel_release.as_ref().ok());
@@ -95,9 +95,9 @@ fn read_system(scene: &Scene) -> Result<System, String> {
 }
 
 fn row(scene: &Scene, located: &Located) -> FilesystemRow {
-    let number = located.partition.number;
-    let is_boot = scene.boot.as_ref().is_ok_and(|boot| boot.located.partition.number == number);
-    let is_root = scene.root.as_ref().is_ok_and(|root| root.partition.number == number);
+    let number = located.number();
+    let is_boot = scene.boot.as_ref().is_ok_and(|boot| boot.located.number() == number);
+    let is_root = scene.root.as_ref().is_ok_and(|root| root.number() == number);
     let role = match (is_boot, is_root) {
         (true, _) => Some("boot"),
         (false, true) => Some("root"),

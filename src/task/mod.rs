@@ -11,6 +11,7 @@ mod patch;
 mod report;
 mod request;
 mod scene;
+mod steps;
 mod verify;
 mod wishes;
 

@@ -87,8 +87,8 @@ pub(crate) struct PatchReport {
     pub(crate) image: PathBuf,
     /// Its wrapping; stale trailers are not carried over.
     pub(crate) container: Container,
-    /// Its partition table, which stays as it is.
-    pub(crate) table: PartitionTable,
+    /// Its partition table, which stays as it is; `None` where one filesystem fills the image.
+    pub(crate) table: Option<PartitionTable>,
     /// Release of the image's kernel, the new one where it is replaced.
     pub(crate) kernel_release: String,
     /// Who built the system.
@@ -169,8 +169,8 @@ pub(crate) struct InspectReport {
     pub(crate) container: Container,
     /// Length of the disk in bytes.
     pub(crate) disk_length: u64,
-    /// The partition table.
-    pub(crate) table: PartitionTable,
+    /// The partition table; `None` where one filesystem fills the image.
+    pub(crate) table: Option<PartitionTable>,
     /// What is in each partition.
     pub(crate) filesystems: Vec<FilesystemRow>,
     /// Kernel release by the boot partition's kernel, where it could be read.
@@ -189,11 +189,11 @@ pub(crate) struct InspectReport {
     pub(crate) remarks: Vec<String>,
 }
 
-/// One partition's filesystem.
+/// One filesystem.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct FilesystemRow {
-    /// Partition number.
-    pub(crate) partition: u32,
+    /// Partition number; `None` where it fills the whole image.
+    pub(crate) partition: Option<u32>,
     /// Its kind.
     pub(crate) kind: filesystem::Kind,
     /// `boot`, `root` or nothing.

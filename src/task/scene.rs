@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{At, Error, Result};
-use crate::filesystem::{self, Filesystem, Kind};
+use crate::filesystem::{self, Filesystem, Kind, VolumeFilesystem};
 use crate::image::{Image, Partition, Volume};
 use crate::kernel::{KernelImage, KernelRelease};
 use crate::openwrt::{BootConfiguration, RootReference};
@@ -11,29 +11,37 @@ use crate::openwrt::{BootConfiguration, RootReference};
 /// Where GRUB's configuration lies on the boot partition.
 const GRUB_CONFIGURATION: &str = "/boot/grub/grub.cfg";
 
-/// A partition with the kind of its content.
+/// A partition, or the whole of an image without partitions, with the kind of its content.
 #[derive(Debug, Clone)]
 pub(super) struct Located {
-    /// The table entry.
-    pub(super) partition: Partition,
+    /// The table entry; `None` for the whole of an image without partitions.
+    pub(super) partition: Option<Partition>,
     /// What is in it.
     pub(super) kind: Kind,
 }
 
 impl Located {
-    /// The partition's bytes in `image`.
+    /// Its bytes in `image`.
     pub(super) fn volume(&self, image: &Image) -> Result<Volume> {
-        self.partition.volume(image.disk.clone()).at(|| self.place())
+        match &self.partition {
+            Some(partition) => partition.volume(image.disk.clone()).at(|| self.place()),
+            None => Ok(Volume::whole(image.disk.clone())),
+        }
     }
 
     /// Opens its filesystem; what is edited gets the timestamp `epoch` (seconds since 1970).
-    pub(super) fn open(&self, image: &Image, epoch: u64) -> Result<Box<dyn Filesystem>> {
+    pub(super) fn open(&self, image: &Image, epoch: u64) -> Result<Box<dyn VolumeFilesystem>> {
         filesystem::open(self.volume(image)?, epoch).at(|| self.place())
+    }
+
+    /// Number of the partition, where it is one.
+    pub(super) fn number(&self) -> Option<u32> {
+        self.partition.as_ref().map(|partition| partition.number)
     }
 
     /// How messages name it.
     pub(super) fn place(&self) -> String {
-        format!("partition {}", self.partition.number)
+        self.number().map_or_else(|| "root filesystem".to_owned(), |number| format!("partition {number}"))
     }
 }
 
@@ -66,7 +74,7 @@ pub(super) struct Boot {
 pub(super) struct Scene {
     /// The image.
     pub(super) image: Image,
-    /// Its partitions, in table order.
+    /// Its partitions, in table order; the one filesystem of an image without partitions.
     pub(super) partitions: Vec<Located>,
     /// The partition that GRUB reads, or why none was found.
     pub(super) boot: Result<Boot, String>,
@@ -77,7 +85,10 @@ pub(super) struct Scene {
 impl Scene {
     /// Looks at every partition of `image`.
     pub(super) fn survey(image: Image) -> Self {
-        let partitions: Vec<_> = image.table.partitions.iter().map(|partition| locate(&image, partition)).collect();
+        let partitions: Vec<_> = match &image.table {
+            Some(table) => table.partitions.iter().map(|partition| locate(&image, Some(partition))).collect(),
+            None => vec![locate(&image, None)],
+        };
         let boot = find_boot(&image, &partitions);
         let root = find_root(&partitions, boot.as_ref().ok());
         Self { image, partitions, boot, root }
@@ -105,15 +116,10 @@ impl Scene {
         let release = self.boot.as_ref().and_then(|boot| boot.kernel_release.as_ref());
         release.cloned().map_err(|reason| Error::corrupt(format!("the image's kernel cannot be told: {reason}")))
     }
-
-    /// The same scene with another content of the disk.
-    pub(super) fn with_disk(&self, disk: crate::image::Disk) -> Self {
-        Self::survey(Image { disk, ..self.image.clone() })
-    }
 }
 
-fn locate(image: &Image, partition: &Partition) -> Located {
-    let mut located = Located { partition: partition.clone(), kind: Kind::Unknown };
+fn locate(image: &Image, partition: Option<&Partition>) -> Located {
+    let mut located = Located { partition: partition.cloned(), kind: Kind::Unknown };
     if let Ok(kind) = located.volume(image).and_then(|volume| filesystem::detect(&volume)) {
         located.kind = kind;
     }
@@ -204,29 +210,32 @@ fn find_root(partitions: &[Located], boot: Option<&Boot>) -> Result<Located, Str
     if let Some(named) = references.iter().find_map(|reference| named_by(partitions, reference)) {
         return Ok(named.clone());
     }
-    let boot_number = boot.map(|boot| boot.located.partition.number);
+    let is_boot = |located: &Located| boot.is_some_and(|boot| boot.located.number() == located.number());
     let mut candidates = partitions.iter().filter(|located| {
-        Some(located.partition.number) != boot_number
-            && matches!(located.kind, Kind::Ext4 | Kind::Squashfs | Kind::Erofs | Kind::F2fs)
+        !is_boot(located) && matches!(located.kind, Kind::Ext4 | Kind::Squashfs | Kind::Erofs | Kind::F2fs)
     });
     match (candidates.next(), candidates.next()) {
         (Some(only), None) => Ok(only.clone()),
         (None, _) => Err("no partition holds a filesystem that could be a root".to_owned()),
         (Some(first), Some(second)) => Err(format!(
-            "partitions {} and {} could both be it, and {GRUB_CONFIGURATION} names neither",
-            first.partition.number, second.partition.number
+            "{} and {} could both be it, and {GRUB_CONFIGURATION} names neither",
+            first.place(),
+            second.place()
         )),
     }
 }
 
 fn named_by<'a>(partitions: &'a [Located], reference: &RootReference) -> Option<&'a Located> {
-    match reference {
-        RootReference::Partuuid(partuuid) => partitions.iter().find(|located| located.partition.partuuid == *partuuid),
+    let entry = |located: &'a Located| Some((located, located.partition.as_ref()?));
+    let mut entries = partitions.iter().filter_map(entry);
+    let named = match reference {
+        RootReference::Partuuid(partuuid) => entries.find(|(_, partition)| partition.partuuid == *partuuid),
         RootReference::Device(device) => {
             let digits = device.trim_start_matches(|c: char| !c.is_ascii_digit());
             // /dev/nvme0n1p2 counts behind its `p`; /dev/sda2 has no other digits.
             let number = digits.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()?;
-            partitions.iter().find(|located| located.partition.number == number)
+            entries.find(|(_, partition)| partition.number == number)
         }
-    }
+    };
+    named.map(|(located, _)| located)
 }

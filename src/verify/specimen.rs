@@ -207,13 +207,13 @@ fn image() -> Image {
             trailers: Vec::new(),
             unknown_tail: 0,
         },
-        table: PartitionTable {
+        table: Some(PartitionTable {
             scheme: Scheme::Gpt,
             disk_id: "ab12cd34-0000-0000-0000-000000000000".into(),
             partitions: vec![partition(1, 512), partition(2, 544)],
             backup: false,
             remarks: Vec::new(),
-        },
+        }),
     }
 }
 

@@ -29,7 +29,7 @@ use view::{LONGEST_READ, ReadError, View};
 
 use super::foreign::fenced;
 use super::path::{components, join, parent_and_name};
-use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space};
+use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, VolumeFilesystem};
 use crate::error::{At, Error, Result};
 use crate::image::Volume;
 
@@ -336,7 +336,9 @@ impl Filesystem for Ext4 {
         self.expectations.removed(path);
         Ok(())
     }
+}
 
+impl VolumeFilesystem for Ext4 {
     fn finish(mut self: Box<Self>) -> Result<Volume> {
         self.release()?;
         if self.edited.is_some() {

@@ -32,7 +32,7 @@ use tables::Tables;
 use tree::{Body, Id, Node, Tree};
 
 use super::path::{components, join, parent_and_name};
-use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space};
+use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, VolumeFilesystem};
 use crate::error::{At, Error, Result};
 use crate::image::Volume;
 
@@ -273,7 +273,9 @@ impl Filesystem for Squashfs {
         self.tree.names_mut(parent)?.remove(&name);
         Ok(())
     }
+}
 
+impl VolumeFilesystem for Squashfs {
     fn finish(self: Box<Self>) -> Result<Volume> {
         if !self.edited {
             return Ok(self.volume);

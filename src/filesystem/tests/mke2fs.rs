@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::support::{EPOCH, Leaf, Random, Scratch, assert_sound, bytes_of, noise, printed, tree, tree_of, volume};
-use crate::filesystem::{Attributes, FileType, Filesystem, open, problems};
+use crate::filesystem::{Attributes, FileType, VolumeFilesystem, open, problems};
 
 /// Options after `mke2fs -q -F`, and the size.
 const KINDS: &[(&[&str], &str)] = &[
@@ -80,7 +80,7 @@ fn every_kind_of_root_takes_edits_and_e2fsck_finds_nothing() {
 
 /// A filesystem and what should be in it.
 struct Modelled {
-    filesystem: Box<dyn Filesystem>,
+    filesystem: Box<dyn VolumeFilesystem>,
     expected: BTreeMap<String, Leaf>,
 }
 

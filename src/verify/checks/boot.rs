@@ -1,6 +1,7 @@
 //! From the boot loader to the module directory: both filesystems, grub.cfg, and the kernel's release.
 
-use super::{fail, judge, listing, number, skip, with_system};
+use super::{NO_PARTITIONS, fail, judge, listing, number, skip, with_system};
+use crate::image::PartitionTable;
 use crate::openwrt::MenuEntry;
 use crate::plan::Severity;
 use crate::verify::{Check, Evidence, Outcome};
@@ -55,6 +56,7 @@ pub(super) const BOOT_ENTRIES: Check = Check {
 };
 
 fn boot_entries(evidence: &Evidence<'_>) -> Outcome {
+    let Some(table) = &evidence.image.table else { return skip(NO_PARTITIONS) };
     let configuration = match &evidence.boot {
         Ok(configuration) => configuration,
         Err(reason) => return fail(reason.clone()),
@@ -67,7 +69,7 @@ fn boot_entries(evidence: &Evidence<'_>) -> Outcome {
         if !evidence.boot_files.contains(&entry.kernel) {
             problems.push(format!("\"{}\" starts {}, which is not on the boot partition", entry.title, entry.kernel));
         }
-        problems.extend(root_problem(evidence, entry));
+        problems.extend(root_problem(evidence, table, entry));
     }
     judge(problems, || {
         let titles: Vec<String> = configuration.entries.iter().map(|entry| format!("\"{}\"", entry.title)).collect();
@@ -75,7 +77,7 @@ fn boot_entries(evidence: &Evidence<'_>) -> Outcome {
     })
 }
 
-fn root_problem(evidence: &Evidence<'_>, entry: &MenuEntry) -> Option<String> {
+fn root_problem(evidence: &Evidence<'_>, table: &PartitionTable, entry: &MenuEntry) -> Option<String> {
     let title = &entry.title;
     let Some(root) = entry.arguments.iter().rev().find_map(|argument| argument.strip_prefix("root=")) else {
         return Some(format!("\"{title}\" has no root="));
@@ -84,8 +86,7 @@ fn root_problem(evidence: &Evidence<'_>, entry: &MenuEntry) -> Option<String> {
         // A device path (CONFIG_TARGET_ROOTFS_PARTNAME) depends on the machine's disks: nothing to be proved here.
         return (!root.starts_with("/dev/")).then(|| format!("\"{title}\" has root={root}, which names no partition"));
     };
-    let partitions = &evidence.image.table.partitions;
-    let named = partitions.iter().find(|partition| partition.partuuid.eq_ignore_ascii_case(partuuid));
+    let named = table.partitions.iter().find(|partition| partition.partuuid.eq_ignore_ascii_case(partuuid));
     match (named, evidence.root_partition) {
         (None, _) => Some(format!("\"{title}\" has root={root}, but no partition has that PARTUUID")),
         (Some(named), Some(root)) if named.number != root => {

@@ -1,6 +1,6 @@
 //! The file around the disk, and the disk's partition table.
 
-use super::{fail, judge, number, skip};
+use super::{NO_PARTITIONS, fail, judge, number, skip};
 use crate::image::{Form, Partition, PartitionTable, SECTOR, Scheme};
 use crate::plan::Severity;
 use crate::verify::{Check, Evidence, Outcome};
@@ -55,7 +55,7 @@ pub(super) const PARTITION_TABLE: Check = Check {
 };
 
 fn partition_table(evidence: &Evidence<'_>) -> Outcome {
-    let table = &evidence.image.table;
+    let Some(table) = &evidence.image.table else { return skip(NO_PARTITIONS) };
     let disk_sectors = evidence.image.disk.length() / SECTOR;
     let mut problems: Vec<String> =
         table.partitions.iter().filter_map(|partition| extent_problem(partition, disk_sectors)).collect();
@@ -122,7 +122,7 @@ pub(super) const PARTITION_UUIDS: Check = Check {
 };
 
 fn partition_uuids(evidence: &Evidence<'_>) -> Outcome {
-    let table = &evidence.image.table;
+    let Some(table) = &evidence.image.table else { return skip(NO_PARTITIONS) };
     let Some(root) = evidence.root_partition else {
         return skip("no root partition was found");
     };
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_partition_inside_the_boot_loader_is_an_error() {
         let mut specimen = Specimen::patched();
-        specimen.image.table.partitions[0].first = Lba(34);
+        specimen.image.table.as_mut().unwrap().partitions[0].first = Lba(34);
         assert_eq!(
             problems(&specimen, "partition-table"),
             ["partition 1 starts at LBA 34, inside LBA 0 to 511 that belong to the boot loader"]
@@ -188,14 +188,14 @@ mod tests {
     #[test]
     fn partitions_that_overlap_name_the_sector() {
         let mut specimen = Specimen::patched();
-        specimen.image.table.partitions[1].first = Lba(520);
+        specimen.image.table.as_mut().unwrap().partitions[1].first = Lba(520);
         assert_eq!(problems(&specimen, "partition-table"), ["partitions 1 and 2 overlap at LBA 520"]);
     }
 
     #[test]
     fn a_partition_behind_the_disk_is_told_with_its_numbers() {
         let mut specimen = Specimen::patched();
-        specimen.image.table.partitions[1].sectors = u64::MAX;
+        specimen.image.table.as_mut().unwrap().partitions[1].sectors = u64::MAX;
         assert_eq!(
             problems(&specimen, "partition-table"),
             [
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_partuuid_off_the_convention_is_told() {
         let mut specimen = Specimen::patched();
-        specimen.image.table.partitions[1].partuuid = "deadbeef-02".into();
+        specimen.image.table.as_mut().unwrap().partitions[1].partuuid = "deadbeef-02".into();
         let expected = "ab12cd34-0000-0000-0000-000000000002";
         assert_eq!(
             problems(&specimen, "partition-uuids"),

@@ -56,6 +56,9 @@ pub(crate) const CHECKS: &[Check] = &[
     files::FILES_PRESENT,
 ];
 
+/// Why nothing is judged of partitions and of what starts the system from them.
+const NO_PARTITIONS: &str = "the image is a root filesystem alone, without partitions";
+
 /// Most places that one check lists one by one.
 const LISTED: usize = 8;
 

@@ -1,0 +1,211 @@
+//! The steps of a patch, each a function of what the step before it gives. [`patch`](super::patch()) takes them in turn;
+//! whoever makes many images of one opens it once.
+
+use std::path::{Path, PathBuf};
+
+use crate::apply::apply;
+use crate::error::{At, Result};
+use crate::image::{Disk, Image};
+use crate::kernel::KernelRelease;
+use crate::openwrt::{OPKG_KERNEL_CONTROL, System};
+use crate::overlay::{self, Resolved};
+use crate::plan::{BootPlan, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
+use crate::progress::Progress;
+use crate::recipe::{CommandLineWishes, Recipe};
+use crate::seal::{self, Output};
+use crate::verify::{self, Report};
+
+use super::kernel_swap::KernelSwap;
+use super::scene::{Located, Scene};
+use super::wishes::{expectations, wishes};
+use super::{ModuleRow, OutputFacts, evidence};
+
+/// An image that was looked at.
+pub(super) struct Opened {
+    /// Its path.
+    pub(super) path: PathBuf,
+    /// Which partition is what.
+    pub(super) scene: Scene,
+    /// What is to be said of the file.
+    pub(super) remarks: Vec<Finding>,
+}
+
+/// What is wished for, with no knowledge of the image.
+pub(super) struct Wished {
+    /// Overlays, modules and files.
+    pub(super) resolved: Resolved,
+    /// Another kernel.
+    pub(super) swap: Option<KernelSwap>,
+}
+
+/// What is to be done to an image.
+pub(super) struct Planned {
+    /// The system as it is.
+    pub(super) system: System,
+    /// The kernel that it will run on.
+    pub(super) release: KernelRelease,
+    /// The root filesystem's part.
+    pub(super) plan: Plan,
+    /// The modules that are needed.
+    pub(super) modules: Vec<ModuleRow>,
+    /// The boot partition's part, when the kernel is replaced.
+    pub(super) boot: Option<BootPlan>,
+}
+
+impl Opened {
+    /// How messages name it.
+    pub(super) fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Reads the image at `path`, and finds it among the digests that lie beside it.
+///
+/// # Errors
+/// Those of opening it; corrupt when a digest beside it is another.
+pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Opened> {
+    let image = Image::open(path, progress)?;
+    let agreeing = seal::check_sums(path, &image.container.sha256)?;
+    let remarks = dropped_trailers(&image).into_iter().chain(checked_sums(&agreeing)).collect();
+    Ok(Opened { path: path.to_owned(), scene: Scene::survey(image), remarks })
+}
+
+/// Puts recipe and command line together, and reads what they name.
+///
+/// # Errors
+/// Those of recipe, overlays and kernel file.
+pub(super) fn wished(asked: &CommandLineWishes) -> Result<Wished> {
+    let recipe = Recipe::assemble(asked)?;
+    Ok(Wished { resolved: overlay::resolve(&recipe)?, swap: KernelSwap::read(&recipe)? })
+}
+
+/// Reads the image's system and plans.
+///
+/// # Errors
+/// Those of the root filesystem, of the module sources and of the plan.
+pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Result<Planned> {
+    let place = || opened.place();
+    let scene = &opened.scene;
+    let (resolved, swap) = (&wished.resolved, wished.swap.as_ref());
+    let root = scene.editable_root().at(place)?;
+    let release = match swap {
+        Some(swap) => swap.release.clone(),
+        None => scene.kernel_release().at(place)?,
+    };
+    let mut wanted: Vec<String> = resolved.files.iter().map(|wish| wish.path.clone()).collect();
+    wanted.push(OPKG_KERNEL_CONTROL.to_owned());
+    let system = System::read(root.open(&scene.image, 0)?.as_mut(), &wanted).at(place)?;
+    system.check_target().at(place)?;
+    let set = swap.map(|swap| swap.module_set(scene, &system)).transpose().at(place)?.unwrap_or_default();
+    let mut wishes = wishes(resolved, &system, &release, keep_debug, &set)?;
+    let boot = swap.map(|swap| swapped(scene, swap, &system, &mut wishes)).transpose().at(place)?;
+    let plan = plan(&system, &release, &wishes).at(place)?;
+    Ok(Planned { system, release, plan, modules: module_rows(&wishes), boot })
+}
+
+fn module_rows(wishes: &Wishes) -> Vec<ModuleRow> {
+    let put_in = wishes.modules.iter().map(|wish| ModuleRow {
+        name: wish.name.to_string(),
+        origin: Some(wish.origin.clone()),
+        reason: wish.reason.clone(),
+    });
+    let kept = wishes.kept.iter().map(|(name, reason)| ModuleRow {
+        name: name.to_string(),
+        origin: None,
+        reason: reason.clone(),
+    });
+    put_in.chain(kept).collect()
+}
+
+/// Plans the swap, and adds what it asks of the root filesystem to `wishes`.
+fn swapped(scene: &Scene, swap: &KernelSwap, system: &System, wishes: &mut Wishes) -> Result<BootPlan> {
+    let partition = swap.boot_partition(scene)?;
+    let plan = plan_boot(&partition, &swap.bytes)?;
+    let unknown = swap.check_modules(&partition, system, wishes)?;
+    wishes.findings.extend(unknown.into_iter().chain(swap.package_finding(&partition, system)));
+    wishes.kernel_version.clone_from(&swap.version);
+    Ok(plan)
+}
+
+/// What is said of trailers behind the image, none of which outlives an edit.
+fn dropped_trailers(image: &Image) -> Option<Finding> {
+    let message = match image.container.trailers.len() {
+        0 => return None,
+        1 => "the firmware trailer behind the image (the build's signature or metadata) does not fit an edited image \
+              and is left out"
+            .to_owned(),
+        count => format!("{count} firmware trailers behind the image do not fit an edited image and are left out"),
+    };
+    Some(note("trailer-dropped", message))
+}
+
+/// What is said of the lists of digests beside the input that agree with it.
+fn checked_sums(agreeing: &[String]) -> Option<Finding> {
+    let lists = agreeing.join(" and ");
+    (!agreeing.is_empty()).then(|| note("sums", format!("the image is the one that {lists} beside it lists")))
+}
+
+/// The image with the plan carried out, added files dated `epoch` (seconds since 1970); untouched when the plan is empty.
+///
+/// # Errors
+/// Those of the filesystems.
+pub(super) fn carried_out(opened: &Opened, planned: &Planned, epoch: u64) -> Result<Image> {
+    let place = || opened.place();
+    let scene = &opened.scene;
+    let disk = edited(&scene.image, scene.editable_root().at(place)?, &planned.plan.edits, epoch).at(place)?;
+    let image = Image { disk, ..scene.image.clone() };
+    match (&planned.boot, &scene.boot) {
+        (Some(plan), Ok(boot)) => {
+            let disk = edited(&image, &boot.located, &plan.edits, epoch).at(place)?;
+            Ok(Image { disk, ..image })
+        }
+        _ => Ok(image),
+    }
+}
+
+/// The disk of `image` with `edits` carried out on one of its filesystems.
+fn edited(image: &Image, located: &Located, edits: &[Edit], epoch: u64) -> Result<Disk> {
+    if edits.is_empty() {
+        return Ok(image.disk.clone());
+    }
+    let mut filesystem = located.open(image, epoch)?;
+    apply(edits, filesystem.as_mut()).at(|| located.place())?;
+    Ok(filesystem.finish().at(|| located.place())?.into_disk())
+}
+
+/// The checks on the result but those of `skip`; those of `allow` are warnings.
+pub(super) fn checked(result: Image, wished: &Wished, skip: &[String], allow: &[String]) -> Report {
+    let result = Scene::survey(result);
+    let mut report = verify::run(&evidence::gather(&result, expectations(&wished.resolved)), skip);
+    report.tolerate(allow);
+    report
+}
+
+/// Writes the output, and the digests beside it (where there are none, only with `sums`). What is to be said of these is
+/// added to `findings`.
+///
+/// # Errors
+/// I/O.
+pub(super) fn sealed(
+    output: Output,
+    result: &Image,
+    sums: bool,
+    findings: &mut Vec<Finding>,
+    progress: &dyn Progress,
+) -> Result<OutputFacts> {
+    let sealed = output.write(&result.disk, progress)?;
+    let sums = seal::update_sums(&sealed, sums)?;
+    findings.extend(sums.remarks.into_iter().map(|message| note("sums", message)));
+    Ok(OutputFacts {
+        path: sealed.path,
+        form: sealed.form,
+        length: sealed.length,
+        sha256: sealed.sha256,
+        updated: sums.updated,
+    })
+}
+
+/// A finding without a remedy.
+pub(super) fn note(id: &str, message: String) -> Finding {
+    Finding { id: id.to_owned(), severity: Severity::Note, message, remedy: None }
+}
