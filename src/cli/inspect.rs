@@ -236,7 +236,7 @@ mod tests {
         let text = page.plain();
         for line in [
             "Image router.img.gz",
-            "  file          gzip-compressed disk image, 1000 B",
+            "  file          gzip-compressed image, 1000 B",
             "  table         GPT, no backup (as official images), disk",
             "  partition 2   root, ext4, 16.0 KiB from LBA 544",
             "                78.1 MiB of 104 MiB free (blocks of 4096), 5000 of 6656 inodes",

@@ -151,11 +151,7 @@ fn partitions(table: &PartitionTable) -> String {
 
 /// The wrapping of an image.
 pub(super) fn container(page: &mut Page, container: &Container) {
-    let form = match container.form {
-        Form::Raw => "plain disk image",
-        Form::Gzip => "gzip-compressed disk image",
-    };
-    page.fact("file", &format!("{form}, {}", size(container.file_length)));
+    page.fact("file", &format!("{}, {}", container.form.name(), size(container.file_length)));
 }
 
 fn written(page: &mut Page, output: &OutputFacts) {

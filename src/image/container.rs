@@ -14,6 +14,16 @@ pub(crate) enum Form {
     Gzip,
 }
 
+impl Form {
+    /// Its name, as in "this is a …".
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "plain image",
+            Self::Gzip => "gzip-compressed image",
+        }
+    }
+}
+
 /// What was seen of the file around the disk.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Container {

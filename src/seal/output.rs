@@ -1,27 +1,23 @@
 //! An output file that appears whole under its name, or not at all.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::gzip::{DEFAULT_LEVEL, write_gzip};
-use super::raw::write_raw;
-use crate::digest::Sha256Hex;
+use super::form::{OutputForm, Subject, form_of};
+use super::stream::Stream;
 use crate::error::{Error, Result};
 use crate::image::{Disk, Form};
 use crate::progress::Progress;
-
-/// Endings of a file name and the wrapping that they ask for.
-const ENDINGS: [(&str, Form); 3] = [(".gz", Form::Gzip), (".img", Form::Raw), (".raw", Form::Raw)];
 
 /// An output that was found possible before the work starts. It holds a temporary file in the output's folder, which
 /// vanishes when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Output {
     path: PathBuf,
-    form: Form,
+    form: &'static OutputForm,
     force: bool,
     file: NamedTempFile,
 }
@@ -64,55 +60,15 @@ impl Output {
     /// # Errors
     /// I/O; usage when the output came into being since it was prepared. No temporary file stays behind.
     pub(crate) fn write(mut self, disk: &Disk, progress: &dyn Progress) -> Result<Sealed> {
-        let what = if self.form == Form::Gzip { "Compressing" } else { "Writing" };
         let name = self.path.file_name().unwrap_or_default().display().to_string();
-        progress.begin(&format!("{what} {name}"), Some(disk.length()));
-        let written = self.write_content(disk, progress);
+        progress.begin(&format!("{} {name}", self.form.verb), Some(disk.length()));
+        let mut out = Stream::new(self.file.as_file_mut());
+        let written = (self.form.write)(&Subject { disk, progress }, &mut out).and_then(|()| out.finish());
         progress.end();
         let (length, sha256) = written.map_err(|error| cannot_write(&self.path, error))?;
         let Self { path, form, force, file } = self;
         persist(file, &path, force)?;
-        Ok(Sealed { path, form, length, sha256 })
-    }
-
-    fn write_content(&mut self, disk: &Disk, progress: &dyn Progress) -> io::Result<(u64, String)> {
-        let file = self.file.as_file_mut();
-        let (length, digest) = match self.form {
-            Form::Gzip => {
-                let mut out = Hashing { out: BufWriter::new(&mut *file), digest: Sha256Hex::default(), length: 0 };
-                write_gzip(disk, DEFAULT_LEVEL, &mut out, progress)?;
-                out.flush()?;
-                (out.length, out.digest)
-            }
-            Form::Raw => {
-                let mut digest = Sha256Hex::default();
-                write_raw(disk, file, |bytes| digest.update(bytes), progress)?;
-                file.set_len(disk.length())?;
-                (disk.length(), digest)
-            }
-        };
-        file.sync_all()?;
-        Ok((length, digest.finish()))
-    }
-}
-
-/// Passes bytes on, hashing and counting them.
-struct Hashing<W> {
-    out: W,
-    digest: Sha256Hex,
-    length: u64,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.digest.update(bytes.get(..count).unwrap_or_default());
-        self.length += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        Ok(Sealed { path, form: form.form, length, sha256 })
     }
 }
 
@@ -125,16 +81,6 @@ pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = temporary_in(&folder).map_err(|error| cannot_create(path, &folder, error))?;
     file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|error| cannot_write(path, error))?;
     persist(file, path, true)
-}
-
-/// The wrapping that the ending of `path` asks for.
-fn form_of(path: &Path) -> Result<Form> {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let known = ENDINGS.iter().find(|(ending, _)| name.len() > ending.len() && name.ends_with(ending));
-    known.map(|(_, form)| *form).ok_or_else(|| {
-        Error::usage(format!("the ending of {} tells no image format", path.display()))
-            .remedy("end the output's name in .img.gz (compressed), or in .img or .raw (as it is)")
-    })
 }
 
 /// The folder that `path` lies in.

@@ -1,7 +1,7 @@
 //! The file around the disk, and the disk's partition table.
 
 use super::{NO_PARTITIONS, fail, judge, number, skip};
-use crate::image::{Form, Partition, PartitionTable, SECTOR, Scheme};
+use crate::image::{Partition, PartitionTable, SECTOR, Scheme};
 use crate::plan::Severity;
 use crate::verify::{Check, Evidence, Outcome};
 
@@ -11,7 +11,7 @@ const LAST_BOOT_LOADER_LBA: u64 = 511;
 pub(super) const CONTAINER: Check = Check {
     id: "container",
     severity: Severity::Warning,
-    claim: "The file is a plain or gzip-compressed disk image with nothing stale behind it.",
+    claim: "The file is a plain or gzip-compressed image with nothing stale behind it.",
     remedy: "Run `ibwrt patch` on it: the output is one clean gzip member (or a plain image) without a tail.",
     run: container,
 };
@@ -33,15 +33,11 @@ fn container(evidence: &Evidence<'_>) -> Outcome {
         ));
     }
     judge(problems, || {
-        let form = match container.form {
-            Form::Raw => "plain image",
-            Form::Gzip => "one gzip member",
-        };
         let trailers = match container.trailers.len() {
             0 => "nothing behind it".to_owned(),
             count => format!("{} that fits it", number(count, "fwtool trailer")),
         };
-        format!("{form}, {} bytes, {trailers}", container.file_length)
+        format!("{}, {} bytes, {trailers}", container.form.name(), container.file_length)
     })
 }
 
@@ -165,7 +161,7 @@ mod tests {
         let mut specimen = Specimen::patched();
         specimen.image.container.trailers =
             vec![Trailer { kind: TrailerKind::Signature, payload_length: 18, crc_matches: true }];
-        assert_eq!(passed(&specimen, "container"), "one gzip member, 1000 bytes, 1 fwtool trailer that fits it");
+        assert_eq!(passed(&specimen, "container"), "gzip-compressed image, 1000 bytes, 1 fwtool trailer that fits it");
     }
 
     #[test]
