@@ -14,6 +14,7 @@ mod squashfs;
 mod tests;
 
 pub(crate) use detect::{detect, open, problems};
+pub(crate) use squashfs::Packing;
 
 use serde::Serialize;
 

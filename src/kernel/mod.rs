@@ -14,6 +14,7 @@ mod name;
 mod object_file;
 mod object_writer;
 mod refusal;
+mod squashfs;
 mod strip;
 mod symbol_table;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub(crate) use module::Module;
 pub(crate) use module::{ModInfo, SymbolVersion};
 pub(crate) use name::{KernelRelease, ModuleName};
 pub(crate) use refusal::{Provider, Reason, Refusal};
+pub(crate) use squashfs::SquashfsReader;
 pub(crate) use strip::strip;
 pub(crate) use symbol_table::SymbolTable;
 pub(crate) use vmlinux::{KernelExports, Proof};

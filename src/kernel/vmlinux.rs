@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::bytes::slice;
 use super::ksymtab::{self, Region};
 use super::load_rules::LoadRules;
+use super::squashfs::SquashfsReader;
 use super::{Compression, Export, KernelImage, KernelRelease, decompress};
 use crate::error::{At, Error, Result};
 
@@ -38,6 +39,8 @@ pub(crate) struct KernelExports {
     pub(crate) modversions: bool,
     /// What else it checks when it loads a module, as far as the image tells.
     pub(crate) rules: LoadRules,
+    /// Whether and how it reads squashfs.
+    pub(crate) squashfs: SquashfsReader,
     /// How sure the export tables are.
     pub(crate) proof: Proof,
 }
@@ -75,6 +78,7 @@ impl KernelExports {
             sections.named(".rodata").map_or(vmlinux, |section| section.bytes),
             sections.named(".text").map_or(vmlinux, |section| section.bytes),
         );
+        let squashfs = SquashfsReader::of(sections.named(".rodata"), sections.named(".text"));
         Ok(Self {
             release,
             version: image.version().to_owned(),
@@ -83,6 +87,7 @@ impl KernelExports {
             exports,
             modversions,
             rules,
+            squashfs,
             proof,
         })
     }
@@ -99,6 +104,7 @@ impl KernelExports {
             modversions: exports.iter().any(|export| export.crc.is_some()),
             exports,
             rules,
+            squashfs: SquashfsReader::Unknown("it was made by hand"),
             proof: Proof::Sections,
         }
     }

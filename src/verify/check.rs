@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::filesystem::Packing;
 use crate::image::Image;
 use crate::infiniband::IpoibInterface;
 use crate::kernel::{KernelExports, KernelRelease, ModuleName};
@@ -49,6 +50,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) boot_problems: Vec<String>,
     /// Structural remarks about the root filesystem (empty is sound).
     pub(crate) root_problems: Vec<String>,
+    /// How the root is compressed, where it is a squashfs whose superblock could be read.
+    pub(crate) root_packing: Option<Packing>,
     /// Release of the kernel on the boot partition, from its bzImage header.
     pub(crate) kernel_release: Result<KernelRelease, String>,
     /// The kernels of all menu entries, each file once, in the menu's order.

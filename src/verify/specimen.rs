@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{BootedKernel, Evidence, Expectations, Outcome, Report, load, run};
-use crate::filesystem::{Attributes, FileType, Metadata, Space};
+use crate::filesystem::{Attributes, FileType, Metadata, Packing, Space};
 use crate::image::{Container, Disk, Form, Image, Lba, Partition, PartitionTable, Scheme};
 use crate::kernel::{Export, KernelExports, KernelRelease, LoadRules, ModInfo, Module, ModuleName};
 use crate::openwrt::{
@@ -22,6 +22,8 @@ pub(crate) struct Specimen {
     pub(crate) boot: BootConfiguration,
     pub(crate) boot_files: Vec<String>,
     pub(crate) root_problems: Vec<String>,
+    /// How the root is compressed, where it is a squashfs.
+    pub(crate) root_packing: Option<Packing>,
     pub(crate) kernel_release: Result<KernelRelease, String>,
     /// The kernel that both menu entries boot.
     pub(crate) kernel: Result<KernelExports, String>,
@@ -43,6 +45,7 @@ impl Specimen {
             boot: BootConfiguration { entries: vec![entry("OpenWrt"), entry("OpenWrt (failsafe)")] },
             boot_files: vec!["/boot/grub/grub.cfg".into(), "/boot/vmlinuz".into()],
             root_problems: Vec::new(),
+            root_packing: None,
             kernel_release: Ok(KernelRelease::new(RELEASE)),
             kernel: Ok(kernel(&KERNEL)),
             second_kernel: None,
@@ -150,6 +153,7 @@ impl Specimen {
             boot_files: self.boot_files.clone(),
             boot_problems: Vec::new(),
             root_problems: self.root_problems.clone(),
+            root_packing: self.root_packing.clone(),
             kernel_release: self.kernel_release.clone(),
             load: load(&kernels, &system),
             kernels,
@@ -317,8 +321,8 @@ fn the_patched_specimen_passes_every_check_that_applies() {
     let report = Specimen::patched().report();
     let passes = |outcome: &Outcome| matches!(outcome, Outcome::Pass { .. });
     let others: Vec<_> = report.rows.iter().filter(|row| !passes(&row.outcome)).map(|row| row.id).collect();
-    // No MODVERSIONS, no module but InfiniBand's in the autoload files, no mlx5, no interface.
-    assert_eq!(others, ["crc", "other-modules", "mixed-builds", "connected-mode"]);
+    // No squashfs, no MODVERSIONS, no module but InfiniBand's in the autoload files, no mlx5, no interface.
+    assert_eq!(others, ["squashfs-decompressor", "crc", "other-modules", "mixed-builds", "connected-mode"]);
     assert_eq!(report.count().skipped, others.len());
 }
 
@@ -343,6 +347,7 @@ fn a_skipped_check_has_no_row() {
         boot_files: Vec::new(),
         boot_problems: Vec::new(),
         root_problems: Vec::new(),
+        root_packing: None,
         kernel_release: Err("x".into()),
         kernels: Vec::new(),
         system: Err("x".into()),

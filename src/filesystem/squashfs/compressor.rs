@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 
 use lzma_rust2::{CheckType, FilterType, XzOptions, XzReader, XzWriter};
+use serde::Serialize;
 
 use super::fields::Fields;
 use super::superblock::{COMPRESSOR_OPTIONS, LENGTH, Superblock, compressor_name};
@@ -11,6 +12,10 @@ use crate::image::Volume;
 
 /// The smallest dictionary that the kernel's xz decoder is given: one metadata block.
 const SMALLEST_DICTIONARY: u32 = 8192;
+/// The number of xz in a superblock.
+const XZ: u16 = 4;
+/// The x86 branch filter among the filters of the xz options: the lowest bit of the u32 behind the dictionary's length.
+const X86_FILTER: u8 = 1;
 /// The largest window of a zstd frame that is read; blocks have at most 1 MiB.
 const LARGEST_WINDOW: u64 = 8 << 20;
 
@@ -42,19 +47,8 @@ impl Compressor {
     /// # Errors
     /// As [`Compressor::new`].
     pub(super) fn read(volume: &Volume, superblock: &Superblock) -> Result<Self> {
-        if !superblock.has(COMPRESSOR_OPTIONS) {
-            return Self::new(superblock.compressor, None, superblock.block_size);
-        }
-        let mut head = [0; 2];
-        volume.read_at(LENGTH, &mut head)?;
-        let head = u16::from_le_bytes(head);
-        let length = usize::from(head & 0x7FFF);
-        if head & 0x8000 == 0 || length > 512 {
-            return Err(Error::corrupt(format!("squashfs: the compressor options have a head of {head:#06x}")));
-        }
-        let mut options = vec![0; length];
-        volume.read_at(LENGTH + 2, &mut options)?;
-        Self::new(superblock.compressor, Some(&options), superblock.block_size)
+        let options = options(volume, superblock)?;
+        Self::new(superblock.compressor, options.as_deref(), superblock.block_size)
     }
 
     /// The compressor `number` for blocks of `block_size` bytes, with the bytes of the options block.
@@ -69,7 +63,7 @@ impl Compressor {
                 let level = options.as_mut().map_or(Ok(9), Fields::u32)?;
                 Ok(Self::Gzip { level: level.clamp(1, 9) })
             }
-            4 => {
+            XZ => {
                 let (dictionary, filters) = match &mut options {
                     None => (block_size, 0),
                     Some(fields) => (fields.u32()?, fields.u32()?),
@@ -79,7 +73,10 @@ impl Compressor {
                     let message = format!("squashfs: an xz dictionary of {dictionary} bytes, not 2^n or 2^n + 2^(n-1)");
                     return Err(Error::corrupt(message));
                 }
-                Ok(Self::Xz { dictionary: dictionary.max(SMALLEST_DICTIONARY), x86: filters & 1 != 0 })
+                Ok(Self::Xz {
+                    dictionary: dictionary.max(SMALLEST_DICTIONARY),
+                    x86: filters & u32::from(X86_FILTER) != 0,
+                })
             }
             5 => Ok(Self::Lz4),
             6 => Ok(Self::Zstd),
@@ -145,6 +142,56 @@ impl Compressor {
         };
         let packed = packed.map_err(|error| Error::corrupt(format!("squashfs: {} fails: {error}", self.name())))?;
         Ok((packed.len() < plain.len()).then_some(packed))
+    }
+}
+
+/// The bytes of the options block, where there is one.
+fn options(volume: &Volume, superblock: &Superblock) -> Result<Option<Vec<u8>>> {
+    if !superblock.has(COMPRESSOR_OPTIONS) {
+        return Ok(None);
+    }
+    let mut head = [0; 2];
+    volume.read_at(LENGTH, &mut head)?;
+    let head = u16::from_le_bytes(head);
+    let length = usize::from(head & 0x7FFF);
+    if head & 0x8000 == 0 || length > 512 {
+        return Err(Error::corrupt(format!("squashfs: the compressor options have a head of {head:#06x}")));
+    }
+    let mut options = vec![0; length];
+    volume.read_at(LENGTH + 2, &mut options)?;
+    Ok(Some(options))
+}
+
+/// What a kernel must be able to unpack to read a squashfs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Packing {
+    /// The compressor's number in the superblock.
+    pub(crate) number: u16,
+    /// Its name.
+    pub(crate) compressor: String,
+    /// Whether blocks may have gone through xz's x86 filter.
+    pub(crate) x86_filter: bool,
+    /// Bytes per block.
+    pub(crate) block_size: u32,
+}
+
+impl Packing {
+    /// That of the squashfs in `volume`, supported here or not.
+    ///
+    /// # Errors
+    /// Corrupt superblock or options.
+    pub(crate) fn read(volume: &Volume) -> Result<Self> {
+        let superblock = Superblock::read(volume)?;
+        let number = superblock.compressor;
+        let options = options(volume, &superblock)?.unwrap_or_default();
+        let x86_filter = number == XZ && options.get(4).is_some_and(|filters| filters & X86_FILTER != 0);
+        let block_size = superblock.block_size;
+        Ok(Self { number, compressor: compressor_name(number), x86_filter, block_size })
+    }
+
+    /// The name of the compressor with that number.
+    pub(crate) fn name_of(number: u16) -> String {
+        compressor_name(number)
     }
 }
 

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 
 pub(super) use check::problems;
 use compressor::Compressor;
+pub(crate) use compressor::Packing;
 use content::{Cache, Contents};
 use inode::NO_XATTRS;
 use metadata::Reader;

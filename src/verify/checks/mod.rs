@@ -12,6 +12,7 @@ mod loading;
 mod modules;
 mod network;
 mod set;
+mod squashfs;
 
 use super::{Check, Evidence, Outcome};
 use crate::openwrt::System;
@@ -25,6 +26,7 @@ pub(crate) const CHECKS: &[Check] = &[
     boot::ROOT_FILESYSTEM,
     boot::BOOT_ENTRIES,
     kernel::KERNEL_FOUND,
+    squashfs::SQUASHFS_DECOMPRESSOR,
     boot::KERNEL_RELEASE,
     boot::SINGLE_MODULE_DIRECTORY,
     set::MODULES_PRESENT,
