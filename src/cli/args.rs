@@ -6,7 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::wish_args::{Additions, Kernel, Wishes};
+use super::wish_args::{Additions, BootedBy, Kernel, Wishes};
 use crate::recipe::CommandLineWishes;
 use crate::verify;
 
@@ -47,7 +47,7 @@ Examples:
 
 /// Puts working InfiniBand support into an OpenWrt x86_64 disk image, and proves offline that it will come up.
 ///
-/// ibwrt opens an OpenWrt x86_64 combined image (.img or .img.gz), puts InfiniBand kernel modules, their autoload
+/// ibwrt opens an OpenWrt x86_64 combined image (.img or .img.gz) or a root filesystem alone, puts InfiniBand kernel modules, their autoload
 /// entries and network configuration into it, seals it again, and checks the result. It needs no root, no mount and
 /// no virtual machine; the input is never touched.
 #[derive(Debug, Parser)]
@@ -149,8 +149,9 @@ pub(super) enum Command {
 
 /// Put InfiniBand support into an image.
 ///
-/// Takes an OpenWrt x86_64 combined image, plans what has to change, carries it out on a copy, checks the result, and
-/// only then gives the output its name. The input is never touched. Patching twice changes nothing.
+/// Takes an OpenWrt x86_64 combined image, or a root filesystem alone (…-rootfs.img.gz), plans what has to change, carries
+/// it out on a copy, checks the result, and only then gives the output its name. The input is never touched. Patching twice
+/// changes nothing.
 #[derive(Debug, Args)]
 #[command(after_long_help = PATCH_EXAMPLES)]
 pub(super) struct PatchArguments {
@@ -203,6 +204,11 @@ Examples:
     ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz \\
         --kernel bzImage --modules linux-6.6.106 --overlay connectx3 -o router.img.gz
 
+  A root filesystem alone; the kernel that will boot it only proves that it does:
+    ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-rootfs.img.gz \\
+        --kernel openwrt-24.10.0-x86-64-generic-kernel.bin \\
+        --modules linux-6.6.106 --overlay connectx3 -o rootfs.img.gz
+
   Everything in one file, with a host name and a key of one's own:
     ibwrt patch image.img.gz --recipe site.toml --hostname fabric-gw \\
         --ssh-key ~/.ssh/id_ed25519.pub -o fabric-gw.img.gz
@@ -241,6 +247,8 @@ pub(super) struct VerifyArguments {
     pub(super) image: Option<PathBuf>,
     #[command(flatten)]
     pub(super) wishes: Wishes,
+    #[command(flatten)]
+    pub(super) booted_by: BootedBy,
     /// Leave this check out (repeatable)
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check_id(), hide_possible_values = true)]
     #[arg(help_heading = "Checks")]
@@ -263,6 +271,9 @@ Examples:
   Does it do what it was patched for?
     ibwrt verify router.img.gz --overlay connectx3 --overlay ipoib \\
         --set ipoib.address=10.10.0.5/24
+
+  A root filesystem alone, with the kernel that will boot it:
+    ibwrt verify rootfs.img.gz --kernel bzImage --overlay connectx3
 
   In a CI job:
     ibwrt verify router.img.gz --recipe site.toml --format json > report.json";
@@ -288,10 +299,13 @@ pub(super) struct InspectArguments {
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  ibwrt graph router.img.gz -o modules.svg\n  \
                              ibwrt graph router.img.gz --all | dot -Tpdf -o modules.pdf\n  \
-                             ibwrt graph router.img.gz --format json")]
+                             ibwrt graph router.img.gz --format json\n  \
+                             ibwrt graph rootfs.img.gz --kernel bzImage -o modules.svg")]
 pub(super) struct GraphArguments {
     /// The image (.img or .img.gz); never touched
     pub(super) image: PathBuf,
+    #[command(flatten)]
+    pub(super) booted_by: BootedBy,
     /// Where the picture goes: .svg, .dot or .gv; standard output without it, or for -
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,

@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &GraphArguments, terminal: &Terminal) -> Result<Exi
     let form = form(arguments.form, path)?;
     let output = path.map(|path| Document::prepare(path, &arguments.image, arguments.force)).transpose()?;
     let scope = if arguments.all { Scope::All } else { Scope::Infiniband };
-    let report = task::graph(&arguments.image, scope, terminal.progress())?;
+    let report = task::graph(&arguments.image, arguments.booted_by.kernel.as_deref(), scope, terminal.progress())?;
     let draw = || picture(&report, form);
     match (output, path) {
         (Some(output), Some(path)) => {

@@ -55,7 +55,7 @@ fn trailer_text(trailer: &Trailer) -> String {
 }
 
 fn partitions(page: &mut Page, report: &InspectReport) {
-    let Some(table) = &report.table else { return };
+    let Some(table) = &report.table else { return whole(page, report) };
     let scheme = match table.scheme {
         Scheme::Gpt if table.backup => "GPT with backup",
         Scheme::Gpt => "GPT, no backup (as official images)",
@@ -68,6 +68,17 @@ fn partitions(page: &mut Page, report: &InspectReport) {
     }
     for remark in &table.remarks {
         page.fact("remark", remark);
+    }
+}
+
+/// The one filesystem of an image without partitions.
+fn whole(page: &mut Page, report: &InspectReport) {
+    page.heading("Root filesystem");
+    for row in &report.filesystems {
+        page.fact("kind", &format!("{}, {}, no partitions", kind_name(row.kind), size(report.disk_length)));
+        if let Some(space) = &row.space {
+            page.fact("", &space_text(space));
+        }
     }
 }
 
@@ -117,7 +128,8 @@ fn system(page: &mut Page, report: &InspectReport) {
     if let Some(release) = &report.release {
         release_facts(page, release);
     }
-    page.fact("kernel", report.kernel_release.as_deref().unwrap_or("could not be read"));
+    let no_kernel = if report.table.is_some() { "could not be read" } else { "none in it" };
+    page.fact("kernel", report.kernel_release.as_deref().unwrap_or(no_kernel));
     if let Some(kernel) = &report.kernel {
         kernel_facts(page, kernel);
     }

@@ -115,13 +115,15 @@ fn opened(page: &mut Page, report: &PatchReport) {
         (description, "") => description.to_owned(),
         (description, target) => format!("{description}, {target}"),
     };
-    if let Some(table) = &report.table {
-        page.fact("partitions", &partitions(table));
-    }
+    let partitions = report.table.as_ref().map_or_else(|| "none: a root filesystem alone".to_owned(), partitions);
+    page.fact("partitions", &partitions);
     let kernel = report.kernel_swap.as_ref().and_then(|swap| swap.release_before.as_ref());
     page.fact("system", &format!("{system}, kernel {}", kernel.unwrap_or(&report.kernel_release)));
     if let Some(swap) = &report.kernel_swap {
         page.fact("new kernel", &format!("{} ({})", swap.release, swap.file.display()));
+    }
+    if let Some(file) = &report.kernel_file {
+        page.fact("kernel", &format!("{} (given; not written into it)", file.display()));
     }
     if !report.overlays.is_empty() {
         page.fact("overlays", &report.overlays.join(", "));
@@ -174,9 +176,17 @@ fn next(page: &mut Page, report: &PatchReport) {
         return;
     };
     page.paragraph(2, "Check it again at any time:");
-    page.command(&verify_command(&output.path, &report.overlays));
+    let verify = verify_command(&output.path, &report.overlays);
+    if report.table.is_none() {
+        let kernel = report.kernel_file.as_ref().map_or_else(|| "BZIMAGE".to_owned(), |file| quoted(file));
+        page.command(&format!("{verify} --kernel {kernel}"));
+        page.paragraph(2, "Write it to the root partition, /dev/sdX2 here (all that is on that partition is lost):");
+        page.command(&write_command(&output.path, output.form, "/dev/sdX2"));
+        return;
+    }
+    page.command(&verify);
     page.paragraph(2, "Write it to the router's disk, /dev/sdX here (all that is on that disk is lost):");
-    page.command(&write_command(&output.path, output.form));
+    page.command(&write_command(&output.path, output.form, "/dev/sdX"));
     page.paragraph(2, "Or upgrade a running OpenWrt with it:");
     page.command(&format!("sysupgrade {}", quoted(&output.path)));
 }
@@ -187,11 +197,11 @@ pub(super) fn verify_command(image: &Path, overlays: &[String]) -> String {
     format!("ibwrt verify {}{overlays}", quoted(image))
 }
 
-/// The command that writes `image` to a disk.
-pub(super) fn write_command(image: &Path, form: Form) -> String {
+/// The command that writes `image` to a disk or partition.
+fn write_command(image: &Path, form: Form, device: &str) -> String {
     match form {
-        Form::Gzip => format!("gzip -dc {} | sudo dd of=/dev/sdX bs=4M conv=fsync", quoted(image)),
-        Form::Raw => format!("sudo dd if={} of=/dev/sdX bs=4M conv=fsync", quoted(image)),
+        Form::Gzip => format!("gzip -dc {} | sudo dd of={device} bs=4M conv=fsync", quoted(image)),
+        Form::Raw => format!("sudo dd if={} of={device} bs=4M conv=fsync", quoted(image)),
     }
 }
 
@@ -213,7 +223,8 @@ mod tests {
     fn a_path_with_blanks_is_quoted_for_the_shell() {
         assert_eq!(quoted(Path::new("out/router.img.gz")), "out/router.img.gz");
         assert_eq!(quoted(Path::new("my router's.img")), r"'my router'\''s.img'");
-        assert_eq!(write_command(Path::new("a b.img"), Form::Raw), "sudo dd if='a b.img' of=/dev/sdX bs=4M conv=fsync");
+        let command = write_command(Path::new("a b.img"), Form::Raw, "/dev/sdX");
+        assert_eq!(command, "sudo dd if='a b.img' of=/dev/sdX bs=4M conv=fsync");
     }
 
     #[test]

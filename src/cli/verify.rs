@@ -10,6 +10,7 @@ use super::render_checks;
 use super::terminal::Terminal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Severity;
+use crate::recipe::CommandLineWishes;
 use crate::task::{self, VerifyReport, VerifyRequest};
 use crate::verify::{CHECKS, Report};
 
@@ -20,7 +21,8 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> Result<Ex
     let Some(image) = arguments.image.clone() else {
         return Err(Error::usage("no image was given").remedy("ibwrt verify IMAGE"));
     };
-    let request = VerifyRequest { image, wishes: arguments.wishes.to_wishes(), skip: arguments.skip.clone() };
+    let wishes = CommandLineWishes { kernel: arguments.booted_by.kernel.clone(), ..arguments.wishes.to_wishes() };
+    let request = VerifyRequest { image, wishes, skip: arguments.skip.clone() };
     let report = task::verify(&request, terminal.progress())?;
     terminal.report(&report, || {
         let mut page = Page::new();
@@ -58,6 +60,12 @@ pub(super) fn conclusion(page: &mut Page, report: &VerifyReport) {
     let counts = render_checks::counts(report.checks.count());
     match report.checks.failed() {
         true => page.labelled(&format!("{counts}:"), Tone::Bad, "InfiniBand will not come up as it is."),
+        false if report.kernel_unknown => page.labelled(
+            &format!("{counts}:"),
+            Tone::Warn,
+            "nothing stands in the way as far as can be seen. Name the kernel that will boot it (--kernel BZIMAGE) to prove \
+             that it takes the modules.",
+        ),
         false if report.overlays.is_empty() => page.labelled(
             &format!("{counts}:"),
             Tone::Good,
@@ -97,7 +105,7 @@ mod tests {
 
     fn report(specimen: &Specimen) -> VerifyReport {
         let overlays = specimen.expectations.overlays.clone();
-        VerifyReport { image: "router.img.gz".into(), overlays, checks: specimen.report() }
+        VerifyReport { image: "router.img.gz".into(), overlays, kernel_unknown: false, checks: specimen.report() }
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub(super) struct Additions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "The kernel")]
 pub(super) struct Kernel {
-    /// Replace the image's kernel by this one; refused when a module that loads now would no longer load
+    /// Replace the image's kernel by this one; refused when a module that loads now would no longer load. For a root
+    /// filesystem alone: the kernel that will boot it
     #[arg(long, value_name = "BZIMAGE")]
     pub(super) kernel: Option<PathBuf>,
     /// The new version of the package `kernel`, which keeps its version otherwise
@@ -56,6 +57,15 @@ pub(super) struct Kernel {
     /// Along with the kernel, replace every module of the image by the one of that name from --modules
     #[arg(long)]
     pub(super) replace_modules: bool,
+}
+
+/// The kernel for a root without one.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "The kernel")]
+pub(super) struct BootedBy {
+    /// For a root filesystem alone, which holds none: the kernel that will boot it
+    #[arg(long, value_name = "BZIMAGE")]
+    pub(super) kernel: Option<PathBuf>,
 }
 
 impl Wishes {

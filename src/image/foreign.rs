@@ -22,8 +22,8 @@ const fn magic(offset: usize, bytes: &'static [u8], name: &'static str, remedy: 
 /// Bytes from the start that are enough to tell all of them.
 pub(super) const HEAD: usize = 0x8006;
 
-const COMBINED: &str =
-    "give the combined image (…-combined.img.gz or …-combined-efi.img.gz), which holds the partitions";
+const COMBINED: &str = "give the combined image (…-combined.img.gz or …-combined-efi.img.gz), or a root filesystem \
+                        (…-rootfs.img.gz)";
 
 /// Wrappings, looked for in the file before anything is read.
 const WRAPPINGS: &[Magic] = &[
@@ -47,11 +47,12 @@ const WRAPPINGS: &[Magic] = &[
     magic(0x8001, b"CD001", "an ISO 9660 image", COMBINED),
 ];
 
+/// Filesystems that may be a root and fill a whole image: offset and magic of squashfs, ext, EROFS and F2FS.
+const ROOTS: &[(usize, &[u8])] =
+    &[(0, b"hsqs"), (0x438, b"\x53\xEF"), (0x400, b"\xE2\xE1\xF5\xE0"), (0x400, b"\x10\x20\xF5\xF2")];
+
 /// Contents without a partition table, looked for when none was found.
 const CONTENTS: &[Magic] = &[
-    magic(0, b"hsqs", "a bare squashfs filesystem (a rootfs image)", COMBINED),
-    magic(0x438, b"\x53\xEF", "a bare ext filesystem (a rootfs image)", COMBINED),
-    magic(0x400, b"\xE2\xE1\xF5\xE0", "a bare EROFS filesystem (a rootfs image)", COMBINED),
     magic(0x202, b"HdrS", "a Linux kernel", COMBINED),
     magic(0x36, b"FAT1", "a bare FAT filesystem", COMBINED),
     magic(0x52, b"FAT32", "a bare FAT filesystem", COMBINED),
@@ -74,6 +75,11 @@ pub(super) fn wrapping(head: &[u8]) -> Option<&'static Foreign> {
 /// What `head`, the first bytes of a disk without partitions, holds instead.
 pub(super) fn content(head: &[u8]) -> Option<&'static Foreign> {
     first(WRAPPINGS, head).or_else(|| first(CONTENTS, head))
+}
+
+/// Whether `head`, the first bytes of a disk without partitions, begins a filesystem that may be a root.
+pub(super) fn is_root(head: &[u8]) -> bool {
+    ROOTS.iter().any(|(offset, bytes)| head.get(*offset..).is_some_and(|rest| rest.starts_with(bytes)))
 }
 
 fn first(magics: &'static [Magic], head: &[u8]) -> Option<&'static Foreign> {

@@ -63,12 +63,8 @@ impl Image {
             _ => error.at(name.display().to_string()),
         };
         let (Contents { form, disk, trailers, unknown_tail, file_length }, sha256) = read.map_err(place)?;
-        let table = PartitionTable::read(&disk).map_err(place)?;
-        Ok(Self {
-            disk,
-            container: Container { form, file_length, sha256, trailers, unknown_tail },
-            table: Some(table),
-        })
+        let table = PartitionTable::find(&disk).map_err(place)?;
+        Ok(Self { disk, container: Container { form, file_length, sha256, trailers, unknown_tail }, table })
     }
 }
 
@@ -398,10 +394,24 @@ mod tests {
         let error = open(&qcow2).unwrap_err();
         assert_eq!(error.message(), "this is a qcow2 image, not a raw or gzip-compressed disk image");
         assert_eq!(error.remedy_text(), Some("convert it first: qemu-img convert -f qcow2 -O raw FILE disk.img"));
-        let mut rootfs = vec![0; 4096];
-        rootfs[0x438..0x43A].copy_from_slice(b"\x53\xEF");
-        let line = "dir/router.img: this is a bare ext filesystem (a rootfs image), not a disk with partitions";
-        assert_eq!(refusal(&pack(&rootfs)), (Kind::Unsupported, line.into()));
+        let mut boot = vec![0; 4096];
+        boot[0x36..0x3A].copy_from_slice(b"FAT1");
+        let line = "dir/router.img: this is a bare FAT filesystem, not a disk with partitions";
+        assert_eq!(refusal(&pack(&boot)), (Kind::Unsupported, line.into()));
+    }
+
+    #[test]
+    fn a_root_filesystem_that_fills_the_image_opens_without_a_partition_table() {
+        for (offset, magic) in [(0, &b"hsqs"[..]), (0x438, b"\x53\xEF"), (0x400, b"\xE2\xE1\xF5\xE0")] {
+            let mut root = vec![0; 8192];
+            root[offset..offset + magic.len()].copy_from_slice(magic);
+            // A boot record without a partition does not make it a disk.
+            root[510..512].copy_from_slice(&[0x55, 0xAA]);
+            for file in [root.clone(), pack(&root)] {
+                let image = open(&file).unwrap();
+                assert_eq!((image.table, image.disk.length()), (None, 8192));
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::kernel::KernelExports;
 use crate::openwrt::System;
 use crate::verify::{self, BootedKernel, Evidence, Expectations};
 
-use super::scene::{Boot, KernelFile, Located, Scene};
+use super::scene::{KernelFile, Located, Scene};
 
 /// Reads everything that a check may ask for; what cannot be read becomes the reason why.
 pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> {
@@ -17,14 +17,17 @@ pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> 
     let wanted: Vec<String> = expectations.files.iter().map(|wish| wish.path.clone()).collect();
     // Unpacking the kernel takes most of the time, and needs nothing of the rest.
     let (kernels, (system, boot_problems, root_problems)) = rayon::join(
-        || boot.map(kernels).unwrap_or_default(),
+        || kernels(&scene.kernels),
         || {
             let boot_problems = boot.map(|boot| problems(scene, &boot.located)).unwrap_or_default();
             let root_problems = root.map(|located| problems(scene, located)).unwrap_or_default();
             (read_system(scene, &wanted), boot_problems, root_problems)
         },
     );
-    let load = verify::load(&kernels, &system);
+    let load = match scene.is_bare() && kernels.is_empty() {
+        true => Err("there is no kernel to ask (see kernel-found)".to_owned()),
+        false => verify::load(&kernels, &system),
+    };
     Evidence {
         image: &scene.image,
         boot_partition: boot.ok().and_then(|boot| boot.located.number()),
@@ -34,7 +37,7 @@ pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> 
         boot_problems,
         root_problems,
         root_packing: root.ok().and_then(|located| packing(scene, located)),
-        kernel_release: boot.map_err(Clone::clone).and_then(|boot| boot.kernel_release.clone()),
+        kernel_release: scene.kernel_release.clone(),
         kernels,
         system,
         load,
@@ -42,13 +45,13 @@ pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> 
     }
 }
 
-/// What each kernel of the menu exports.
-pub(super) fn kernels(boot: &Boot) -> Vec<BootedKernel> {
+/// What each of `kernels` exports.
+pub(super) fn kernels(kernels: &[KernelFile]) -> Vec<BootedKernel> {
     let read = |kernel: &KernelFile| {
         let bytes = kernel.content.as_ref().map_err(Clone::clone)?;
         KernelExports::read(bytes).at(|| kernel.path.clone()).map_err(|error| error.to_string())
     };
-    boot.kernels.iter().map(|kernel| BootedKernel { path: kernel.path.clone(), exports: read(kernel) }).collect()
+    kernels.iter().map(|kernel| BootedKernel { path: kernel.path.clone(), exports: read(kernel) }).collect()
 }
 
 fn read_system(scene: &Scene, wanted: &[String]) -> Result<System, String> {
@@ -86,13 +89,13 @@ mod tests {
 
     fn scene(name: &str) -> Scene {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
-        Scene::survey(Image::open(&path, &Silent).unwrap())
+        Scene::survey(Image::open(&path, &Silent).unwrap(), None)
     }
 
     /// Kernel and system of a fixture.
     fn parts(name: &str) -> (KernelExports, System) {
         let scene = scene(name);
-        let kernel = kernels(scene.boot.as_ref().unwrap()).remove(0).exports.unwrap();
+        let kernel = kernels(&scene.kernels).remove(0).exports.unwrap();
         (kernel, read_system(&scene, &[]).unwrap())
     }
 
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_kernels_on_squashfs_images_are_those_on_ext4_images() {
-        let exports = |name: &str| kernels(scene(name).boot.as_ref().unwrap()).remove(0).exports.unwrap();
+        let exports = |name: &str| kernels(&scene(name).kernels).remove(0).exports.unwrap();
         let same = |a: &str, b: &str| assert_eq!(exports(a).exports(), exports(b).exports(), "{a}, {b}");
         same("openwrt-mini-ib-squashfs-combined-efi.img.gz", "openwrt-mini-ib-ext4-combined-efi.img.gz");
         same("openwrt-mini-stock-squashfs-combined.img.gz", "openwrt-mini-stock-ext4-combined-efi.img.gz");

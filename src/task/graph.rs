@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::given_kernel::GivenKernel;
 use super::scene::Scene;
 use crate::error::{At, Error, Result};
 use crate::graph::{self, Facts, Graph, Scope};
@@ -23,13 +24,16 @@ pub(crate) struct GraphReport {
     pub(crate) graph: Graph,
 }
 
-/// Reads kernel and modules of the image at `path`, loads them as kmodloader would, and draws up the graph.
+/// Reads kernel and modules of the image at `path`, loads them as kmodloader would, and draws up the graph. `kernel` is the
+/// file of the kernel that boots an image without one.
 ///
 /// # Errors
 /// Those of reading image, kernel and root filesystem; corrupt when there is no directory of modules for the kernel.
-pub(crate) fn graph(path: &Path, scope: Scope, progress: &dyn Progress) -> Result<GraphReport> {
+pub(crate) fn graph(path: &Path, kernel: Option<&Path>, scope: Scope, progress: &dyn Progress) -> Result<GraphReport> {
     let place = || path.display().to_string();
-    let scene = Scene::survey(Image::open(path, progress)?);
+    let given = kernel.map(GivenKernel::read).transpose()?;
+    let scene = Scene::survey(Image::open(path, progress)?, given.as_ref());
+    scene.check_given(given.as_ref()).at(place)?;
     let root = scene.editable_root().at(place)?;
     let kernel = read_kernel(&scene).at(place)?;
     let system = System::read(root.open(&scene.image, 0)?.as_mut(), &[]).at(place)?;
@@ -53,11 +57,17 @@ pub(crate) fn graph(path: &Path, scope: Scope, progress: &dyn Progress) -> Resul
 
 /// The kernel that the first menu entry boots.
 fn read_kernel(scene: &Scene) -> Result<KernelExports> {
-    let boot = scene.boot.as_ref().map_err(|reason| {
-        Error::corrupt(format!("no boot partition found: {reason}"))
-            .remedy("ibwrt inspect IMAGE shows what is in the partitions")
-    })?;
-    let kernel = boot.kernels.first().ok_or_else(|| Error::corrupt("grub.cfg names no kernel"))?;
+    if scene.is_bare() && scene.kernels.is_empty() {
+        return Err(Error::usage("this is a root filesystem alone, without a kernel to link its modules into")
+            .remedy("name the kernel that will boot it: --kernel BZIMAGE"));
+    }
+    if let Err(reason) = &scene.boot
+        && !scene.is_bare()
+    {
+        return Err(Error::corrupt(format!("no boot partition found: {reason}"))
+            .remedy("ibwrt inspect IMAGE shows what is in the partitions"));
+    }
+    let kernel = scene.kernels.first().ok_or_else(|| Error::corrupt("grub.cfg names no kernel"))?;
     let bytes = kernel.content.as_ref().map_err(|reason| Error::corrupt(reason.clone()))?;
     KernelExports::read(bytes).at(|| kernel.path.clone())
 }

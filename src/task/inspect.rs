@@ -10,7 +10,7 @@ use crate::openwrt::System;
 use crate::progress::Progress;
 
 use super::evidence;
-use super::scene::{Boot, Located, Scene};
+use super::scene::{Located, Scene};
 use super::{FilesystemRow, InspectReport, KernelFacts, OptionRow};
 
 /// Options whose presence in the kernel decides which InfiniBand modules load.
@@ -21,19 +21,17 @@ const OPTIONS: [&str; 6] = ["INFINIBAND", "IRQ_POLL", "HMM_MIRROR", "DMA_SHARED_
 /// # Errors
 /// Only what prevents looking at all.
 pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectReport> {
-    let scene = Scene::survey(Image::open(path, progress)?);
+    let scene = Scene::survey(Image::open(path, progress)?, None);
     let mut remarks = scene.image.table.as_ref().map(|table| table.remarks.clone()).unwrap_or_default();
-    let boot = scene.boot.as_ref();
-    remarks.extend(boot.err().map(|reason| format!("no boot partition: {reason}")));
-    let release = boot.ok().and_then(|boot| boot.kernel_release.as_ref().ok());
-    let kernel = match boot.map(read_kernel) {
-        Ok(Ok(kernel)) => Some(kernel),
-        Ok(Err(reason)) => {
-            remarks.push(format!("the kernel cannot be read: {reason}"));
-            None
-        }
-        Err(_) => None,
+    let kernel = match &scene.boot {
+        Ok(_) => read_kernel(&scene).map_err(|reason| format!("the kernel cannot be read: {reason}")).map(Some),
+        Err(_) if scene.is_bare() => Ok(None),
+        Err(reason) => Err(format!("no boot partition: {reason}")),
     };
+    let kernel = kernel.unwrap_or_else(|remark| {
+        remarks.push(remark);
+        None
+    });
     let system = match read_system(&scene) {
         Ok(system) => Some(system),
         Err(reason) => {
@@ -50,7 +48,7 @@ pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectRep
         disk_length: scene.image.disk.length(),
         table: scene.image.table.clone(),
         filesystems: scene.partitions.iter().map(|located| row(&scene, located)).collect(),
-        kernel_release: release.map(ToString::to_string),
+        kernel_release: scene.kernel_release.as_ref().ok().map(ToString::to_string),
         kernel,
         release: system.as_ref().map(|system| system.release.clone()),
         packages: system.as_ref().map(|system| system.packages.clone()),
@@ -61,8 +59,8 @@ pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectRep
 }
 
 /// The kernel that the first menu entry boots.
-fn read_kernel(boot: &Boot) -> Result<KernelFacts, String> {
-    let first = evidence::kernels(boot).into_iter().next().ok_or("the boot menu names none")?;
+fn read_kernel(scene: &Scene) -> Result<KernelFacts, String> {
+    let first = evidence::kernels(&scene.kernels).into_iter().next().ok_or("the boot menu names none")?;
     let exports = first.exports?;
     let symbols = SymbolTable::built_in().map_err(|error| error.to_string())?;
     Ok(facts(first.path, &exports, &symbols))

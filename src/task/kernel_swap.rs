@@ -1,35 +1,26 @@
 //! Another kernel for the image: the file, where it goes, and whether the image's modules still load with it.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::error::{At, Error, Result};
 use crate::filesystem::FileType;
-use crate::kernel::{KernelExports, KernelFormat, KernelImage, KernelRelease};
+use crate::kernel::{KernelExports, KernelFormat};
 use crate::openwrt::{PackageDatabase, System};
 use crate::plan::{BootPartition, Finding, Severity, Wishes, check_relink};
 use crate::recipe::Recipe;
 
+use super::given_kernel::GivenKernel;
 use super::module_set::ModuleSet;
 use super::scene::Scene;
-
-/// A kernel file longer than this is not read: 256 MiB.
-const LONGEST_KERNEL: u64 = 256 << 20;
 
 /// A kernel that is to take the place of the image's.
 #[derive(Debug, Clone)]
 pub(super) struct KernelSwap {
-    /// Where it came from.
-    pub(super) file: PathBuf,
-    /// The bzImage.
-    pub(super) bytes: Arc<[u8]>,
-    /// What it says of itself.
-    pub(super) release: KernelRelease,
+    /// The file.
+    pub(super) kernel: GivenKernel,
     /// New version of the package `kernel`.
     pub(super) version: Option<String>,
     /// Whether the image's modules are all replaced.
@@ -53,33 +44,27 @@ impl KernelSwap {
     /// Reads the kernel that `recipe` names; `None` when it names none.
     ///
     /// # Errors
-    /// A file that cannot be read; unsupported when it is no bzImage; corrupt when it contradicts itself.
+    /// A file that cannot be read; unsupported when it is no kernel; corrupt when it contradicts itself.
     pub(super) fn read(recipe: &Recipe) -> Result<Option<Self>> {
         let Some(file) = &recipe.kernel else { return Ok(None) };
-        let place = || file.display().to_string();
-        let bytes = read_file(file)?;
-        let image = KernelImage::parse(&bytes).at(place)?;
-        if image.format() == KernelFormat::Elf {
-            return Err(Error::unsupported("an ELF vmlinux, which GRUB's `linux` command does not boot")
-                .at(place())
-                .remedy("give the bzImage of the same build: arch/x86/boot/bzImage"));
-        }
-        let release = image.release();
         Ok(Some(Self {
-            file: file.clone(),
-            release,
+            kernel: GivenKernel::read(file)?,
             version: recipe.kernel_version.clone(),
             replace_modules: recipe.replace_modules,
-            bytes: bytes.into(),
         }))
     }
 
     /// What stands where the kernel goes: the path that all of grub.cfg's entries name.
     ///
     /// # Errors
-    /// Corrupt when there is no boot partition; unsupported when the entries boot several kernels, or when the path is no
-    /// regular file.
+    /// Corrupt when there is no boot partition; unsupported when the kernel is none that GRUB boots, when the entries boot
+    /// several kernels, or when the path is no regular file.
     pub(super) fn boot_partition(&self, scene: &Scene) -> Result<BootPartition> {
+        if self.kernel.format == KernelFormat::Elf {
+            return Err(Error::unsupported("an ELF vmlinux, which GRUB's `linux` command does not boot")
+                .at(self.kernel.file.display().to_string())
+                .remedy("give the bzImage of the same build: arch/x86/boot/bzImage"));
+        }
         let boot = scene.boot.as_ref().map_err(|reason| {
             Error::corrupt(format!("the kernel cannot be replaced: {reason}"))
                 .remedy("ibwrt inspect IMAGE shows what is in the partitions")
@@ -113,7 +98,7 @@ impl KernelSwap {
     /// As [`ModuleSet::of`].
     pub(super) fn module_set(&self, scene: &Scene, system: &System) -> Result<ModuleSet> {
         let old = scene.kernel_release().ok();
-        ModuleSet::of(system, old.as_ref(), &self.release, self.replace_modules)
+        ModuleSet::of(system, old.as_ref(), &self.kernel.release, self.replace_modules)
     }
 
     /// Compares what loads with the kernel `boot` holds with what will load with this one. Returns what is to be said when
@@ -127,9 +112,9 @@ impl KernelSwap {
         system: &System,
         wishes: &Wishes,
     ) -> Result<Option<Finding>> {
-        let after = || KernelExports::read(&self.bytes).at(|| self.file.display().to_string());
+        let after = || KernelExports::read(&self.kernel.bytes).at(|| self.kernel.file.display().to_string());
         let Some((_, present)) = &boot.present else { return after().map(|_| None) };
-        if *present == self.bytes && !self.replace_modules {
+        if *present == self.kernel.bytes && !self.replace_modules {
             return Ok(None);
         }
         let after = after()?;
@@ -146,9 +131,18 @@ impl KernelSwap {
 
     /// What is to be said about the package database.
     pub(super) fn package_finding(&self, boot: &BootPartition, system: &System) -> Option<Finding> {
-        if boot.present.as_ref().is_some_and(|(_, present)| *present == self.bytes) {
-            return None;
+        match boot.present.as_ref().is_some_and(|(_, present)| *present == self.kernel.bytes) {
+            true => None,
+            false => self.version_finding(system),
         }
+    }
+
+    /// The same for a root without a kernel: it was made for this one, unless something says otherwise.
+    pub(super) fn bare_package_finding(&self, system: &System) -> Option<Finding> {
+        (self.replace_modules || self.version.is_some()).then(|| self.version_finding(system)).flatten()
+    }
+
+    fn version_finding(&self, system: &System) -> Option<Finding> {
         let old = system.packages.kernel()?;
         let manager = if matches!(system.packages, PackageDatabase::Apk { .. }) { "apk" } else { "opkg" };
         let (message, remedy) = match &self.version {
@@ -173,24 +167,10 @@ impl KernelSwap {
     /// What is reported.
     pub(super) fn facts(&self, scene: &Scene) -> SwapFacts {
         SwapFacts {
-            file: self.file.clone(),
+            file: self.kernel.file.clone(),
             release_before: scene.kernel_release().ok().map(|release| release.to_string()),
-            release: self.release.to_string(),
+            release: self.kernel.release.to_string(),
             replace_modules: self.replace_modules,
         }
     }
-}
-
-/// The kernel's bytes, no more than a kernel has.
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let file = File::open(path)
-        .map_err(|error| Error::io("open the kernel", path, error).remedy("check the path given as kernel"))?;
-    let mut bytes = Vec::new();
-    let mut limited = file.take(LONGEST_KERNEL + 1);
-    limited.read_to_end(&mut bytes).map_err(|error| Error::io("read the kernel", path, error))?;
-    if limited.limit() == 0 {
-        return Err(Error::unsupported(format!("longer than {LONGEST_KERNEL} bytes, which no bzImage is"))
-            .at(path.display().to_string()));
-    }
-    Ok(bytes)
 }

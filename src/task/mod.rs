@@ -3,6 +3,7 @@
 
 mod demo;
 mod evidence;
+mod given_kernel;
 mod graph;
 mod inspect;
 mod kernel_swap;

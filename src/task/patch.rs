@@ -42,6 +42,7 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
 /// The report as it is before anything is done.
 fn report(opened: &Opened, wished: &Wished, planned: &Planned) -> PatchReport {
     let boot = planned.boot.iter().flat_map(|boot| &boot.edits).map(|edit| row(Role::Boot, edit));
+    let (swap, is_bare) = (wished.swap.as_ref(), opened.scene.is_bare());
     PatchReport {
         outcome: PatchOutcome::Planned,
         image: opened.path.clone(),
@@ -51,7 +52,8 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned) -> PatchReport {
         release: planned.system.release.clone(),
         overlays: wished.resolved.overlays.clone(),
         modules: planned.modules.clone(),
-        kernel_swap: wished.swap.as_ref().map(|swap| swap.facts(&opened.scene)),
+        kernel_swap: swap.filter(|_| !is_bare).map(|swap| swap.facts(&opened.scene)),
+        kernel_file: swap.filter(|_| is_bare).map(|swap| swap.kernel.file.clone()),
         edits: boot.chain(planned.plan.edits.iter().map(|edit| row(Role::Root, edit))).collect(),
         findings: opened.remarks.iter().chain(&planned.plan.findings).cloned().collect(),
         space: planned.plan.space,

@@ -97,6 +97,8 @@ pub(crate) struct PatchReport {
     pub(crate) overlays: Vec<String>,
     /// The new kernel, where it is replaced.
     pub(crate) kernel_swap: Option<SwapFacts>,
+    /// The kernel that was given for a root without one.
+    pub(crate) kernel_file: Option<PathBuf>,
     /// The modules that are needed, providers before users; then those that the image has.
     pub(crate) modules: Vec<ModuleRow>,
     /// The plan's edits, those of the boot partition first.
@@ -120,6 +122,8 @@ pub(crate) struct VerifyReport {
     pub(crate) image: PathBuf,
     /// Overlays it was held against.
     pub(crate) overlays: Vec<String>,
+    /// Whether it is a root without a kernel and none was given, so that nothing is proved of the kernel.
+    pub(crate) kernel_unknown: bool,
     /// The rows.
     pub(crate) checks: Report,
 }

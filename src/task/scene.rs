@@ -1,4 +1,5 @@
-//! From an image to its boot and root partitions: found by content and by grub.cfg's `root=`, never by a fixed place.
+//! From an image to its boot and root partitions: found by content and by grub.cfg's `root=`, never by a fixed place. A
+//! root filesystem alone has neither table nor boot partition; the kernel that will boot it is given, or not known.
 
 use std::sync::Arc;
 
@@ -7,6 +8,8 @@ use crate::filesystem::{self, Filesystem, Kind, VolumeFilesystem};
 use crate::image::{Image, Partition, Volume};
 use crate::kernel::{KernelImage, KernelRelease};
 use crate::openwrt::{BootConfiguration, RootReference};
+
+use super::given_kernel::GivenKernel;
 
 /// Where GRUB's configuration lies on the boot partition.
 const GRUB_CONFIGURATION: &str = "/boot/grub/grub.cfg";
@@ -45,10 +48,10 @@ impl Located {
     }
 }
 
-/// A kernel that the boot menu offers.
+/// A kernel that the boot menu offers, or that was given for a root without one.
 #[derive(Debug, Clone)]
 pub(super) struct KernelFile {
-    /// Its path on the boot partition, such as `/boot/vmlinuz`.
+    /// Its path: on the boot partition, such as `/boot/vmlinuz`, or that of the given file.
     pub(super) path: String,
     /// Its content, or why it cannot be read.
     pub(super) content: Result<Arc<[u8]>, String>,
@@ -65,8 +68,6 @@ pub(super) struct Boot {
     pub(super) files: Vec<String>,
     /// The kernels of all menu entries, each file once, in the menu's order.
     pub(super) kernels: Vec<KernelFile>,
-    /// Release of the kernel that the first menu entry boots, by the kernel's own header.
-    pub(super) kernel_release: Result<KernelRelease, String>,
 }
 
 /// An opened image, and which partition is what.
@@ -80,18 +81,49 @@ pub(super) struct Scene {
     pub(super) boot: Result<Boot, String>,
     /// The partition with the root filesystem, or why none was found.
     pub(super) root: Result<Located, String>,
+    /// The kernels that may boot it, the one that does first.
+    pub(super) kernels: Vec<KernelFile>,
+    /// Release of the first of them, by the kernel's own header.
+    pub(super) kernel_release: Result<KernelRelease, String>,
 }
 
 impl Scene {
-    /// Looks at every partition of `image`.
-    pub(super) fn survey(image: Image) -> Self {
+    /// Looks at every partition of `image`; `given` is the kernel that boots it where it has none itself.
+    pub(super) fn survey(image: Image, given: Option<&GivenKernel>) -> Self {
         let partitions: Vec<_> = match &image.table {
             Some(table) => table.partitions.iter().map(|partition| locate(&image, Some(partition))).collect(),
             None => vec![locate(&image, None)],
         };
         let boot = find_boot(&image, &partitions);
         let root = find_root(&partitions, boot.as_ref().ok());
-        Self { image, partitions, boot, root }
+        let kernels = match &boot {
+            Ok(boot) => boot.kernels.clone(),
+            Err(_) if image.table.is_none() => given.map(GivenKernel::as_booted).into_iter().collect(),
+            Err(_) => Vec::new(),
+        };
+        let kernel_release = match &boot {
+            Err(reason) if kernels.is_empty() => Err(reason.clone()),
+            _ => read_release(&kernels),
+        };
+        Self { image, partitions, boot, root, kernels, kernel_release }
+    }
+
+    /// Whether it is a root filesystem alone, with no boot partition beside it.
+    pub(super) fn is_bare(&self) -> bool {
+        self.image.table.is_none()
+    }
+
+    /// Refuses a kernel that was given for an image which boots one of its own.
+    ///
+    /// # Errors
+    /// Usage.
+    pub(super) fn check_given(&self, given: Option<&GivenKernel>) -> Result<()> {
+        if given.is_none() || self.is_bare() {
+            return Ok(());
+        }
+        Err(Error::usage("this image boots a kernel of its own; --kernel names the one of a root without").remedy(
+            "leave --kernel out; whether the modules would load with that kernel: ibwrt patch IMAGE --kernel BZIMAGE --dry-run",
+        ))
     }
 
     /// The root partition, if its filesystem can be edited.
@@ -113,8 +145,9 @@ impl Scene {
     /// # Errors
     /// Corrupt when there is no boot partition or no readable kernel on it.
     pub(super) fn kernel_release(&self) -> Result<KernelRelease> {
-        let release = self.boot.as_ref().and_then(|boot| boot.kernel_release.as_ref());
-        release.cloned().map_err(|reason| Error::corrupt(format!("the image's kernel cannot be told: {reason}")))
+        self.kernel_release
+            .clone()
+            .map_err(|reason| Error::corrupt(format!("the image's kernel cannot be told: {reason}")))
     }
 }
 
@@ -128,6 +161,9 @@ fn locate(image: &Image, partition: Option<&Partition>) -> Located {
 
 /// The first partition that holds grub.cfg.
 fn find_boot(image: &Image, partitions: &[Located]) -> Result<Boot, String> {
+    if image.table.is_none() {
+        return Err("it is a root filesystem alone".to_owned());
+    }
     let mut reasons = Vec::new();
     for located in partitions.iter().filter(|located| matches!(located.kind, Kind::Fat | Kind::Ext4)) {
         match read_boot(image, located) {
@@ -152,8 +188,7 @@ fn read_boot(image: &Image, located: &Located) -> Result<Option<Boot>> {
         BootConfiguration::parse(&String::from_utf8_lossy(&text)).at(|| GRUB_CONFIGURATION.to_owned())?;
     let files = regular_files(filesystem.as_mut())?;
     let kernels = read_kernels(filesystem.as_mut(), &configuration);
-    let kernel_release = read_release(&kernels);
-    Ok(Some(Boot { located: located.clone(), configuration, files, kernels, kernel_release }))
+    Ok(Some(Boot { located: located.clone(), configuration, files, kernels }))
 }
 
 fn read_kernels(filesystem: &mut dyn Filesystem, configuration: &BootConfiguration) -> Vec<KernelFile> {

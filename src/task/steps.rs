@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::apply::apply;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::image::{Disk, Image};
 use crate::kernel::KernelRelease;
-use crate::openwrt::{OPKG_KERNEL_CONTROL, System};
+use crate::openwrt::{MODULES_DIRECTORY, OPKG_KERNEL_CONTROL, System};
 use crate::overlay::{self, Resolved};
 use crate::plan::{BootPlan, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
 use crate::progress::Progress;
@@ -34,7 +34,7 @@ pub(super) struct Opened {
 pub(super) struct Wished {
     /// Overlays, modules and files.
     pub(super) resolved: Resolved,
-    /// Another kernel.
+    /// Another kernel: to be put in, or for a root without one the one that will boot it.
     pub(super) swap: Option<KernelSwap>,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Opened> {
     let image = Image::open(path, progress)?;
     let agreeing = seal::check_sums(path, &image.container.sha256)?;
     let remarks = dropped_trailers(&image).into_iter().chain(checked_sums(&agreeing)).collect();
-    Ok(Opened { path: path.to_owned(), scene: Scene::survey(image), remarks })
+    Ok(Opened { path: path.to_owned(), scene: Scene::survey(image, None), remarks })
 }
 
 /// Puts recipe and command line together, and reads what they name.
@@ -88,17 +88,25 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let scene = &opened.scene;
     let (resolved, swap) = (&wished.resolved, wished.swap.as_ref());
     let root = scene.editable_root().at(place)?;
-    let release = match swap {
-        Some(swap) => swap.release.clone(),
-        None => scene.kernel_release().at(place)?,
-    };
     let mut wanted: Vec<String> = resolved.files.iter().map(|wish| wish.path.clone()).collect();
     wanted.push(OPKG_KERNEL_CONTROL.to_owned());
     let system = System::read(root.open(&scene.image, 0)?.as_mut(), &wanted).at(place)?;
     system.check_target().at(place)?;
+    let release = match swap {
+        Some(swap) => swap.kernel.release.clone(),
+        None if scene.is_bare() => only_release(&system).at(place)?,
+        None => scene.kernel_release().at(place)?,
+    };
     let set = swap.map(|swap| swap.module_set(scene, &system)).transpose().at(place)?.unwrap_or_default();
     let mut wishes = wishes(resolved, &system, &release, keep_debug, &set)?;
-    let boot = swap.map(|swap| swapped(scene, swap, &system, &mut wishes)).transpose().at(place)?;
+    let boot = match swap {
+        _ if scene.is_bare() => {
+            bare_kernel(swap, &system, &release, &mut wishes);
+            None
+        }
+        Some(swap) => Some(swapped(scene, swap, &system, &mut wishes).at(place)?),
+        None => None,
+    };
     let plan = plan(&system, &release, &wishes).at(place)?;
     Ok(Planned { system, release, plan, modules: module_rows(&wishes), boot })
 }
@@ -117,10 +125,54 @@ fn module_rows(wishes: &Wishes) -> Vec<ModuleRow> {
     put_in.chain(kept).collect()
 }
 
+/// The kernel that a root without one is for: that of its only module directory.
+fn only_release(system: &System) -> Result<KernelRelease> {
+    let message = match system.module_directories.as_slice() {
+        [only] => return Ok(only.release.clone()),
+        [] => format!(
+            "there is no kernel in it, and no directory under {MODULES_DIRECTORY} that tells which one it is for"
+        ),
+        several => {
+            let names: Vec<&str> = several.iter().map(|directory| directory.release.as_str()).collect();
+            format!(
+                "there is no kernel in it, and {MODULES_DIRECTORY} holds {} directories ({}): which one its kernel reads \
+                 cannot be told",
+                several.len(),
+                names.join(", ")
+            )
+        }
+    };
+    Err(Error::usage(message).remedy("name the kernel that will boot it: --kernel BZIMAGE"))
+}
+
+/// What a given kernel, or none, means for a root that has none itself.
+fn bare_kernel(swap: Option<&KernelSwap>, system: &System, release: &KernelRelease, wishes: &mut Wishes) {
+    match swap {
+        Some(swap) => {
+            wishes.findings.extend(swap.bare_package_finding(system));
+            wishes.kernel_version.clone_from(&swap.version);
+        }
+        None if wishes.modules.is_empty() && wishes.kept.is_empty() => {}
+        None => wishes.findings.push(Finding {
+            id: "kernel-not-given".to_owned(),
+            severity: Severity::Warning,
+            message: format!(
+                "there is no kernel in it, so whether the one that will boot it takes the modules is not proved; they are \
+                 for {release}, the only directory under {MODULES_DIRECTORY}"
+            ),
+            remedy: Some(
+                "have it proved with the kernel of the same build: --kernel BZIMAGE (…-kernel.bin, or boot/vmlinuz of the \
+                 combined image)"
+                    .to_owned(),
+            ),
+        }),
+    }
+}
+
 /// Plans the swap, and adds what it asks of the root filesystem to `wishes`.
 fn swapped(scene: &Scene, swap: &KernelSwap, system: &System, wishes: &mut Wishes) -> Result<BootPlan> {
     let partition = swap.boot_partition(scene)?;
-    let plan = plan_boot(&partition, &swap.bytes)?;
+    let plan = plan_boot(&partition, &swap.kernel.bytes)?;
     let unknown = swap.check_modules(&partition, system, wishes)?;
     wishes.findings.extend(unknown.into_iter().chain(swap.package_finding(&partition, system)));
     wishes.kernel_version.clone_from(&swap.version);
@@ -175,7 +227,8 @@ fn edited(image: &Image, located: &Located, edits: &[Edit], epoch: u64) -> Resul
 
 /// The checks on the result but those of `skip`; those of `allow` are warnings.
 pub(super) fn checked(result: Image, wished: &Wished, skip: &[String], allow: &[String]) -> Report {
-    let result = Scene::survey(result);
+    let given = wished.swap.as_ref().map(|swap| &swap.kernel);
+    let result = Scene::survey(result, given);
     let mut report = verify::run(&evidence::gather(&result, expectations(&wished.resolved)), skip);
     report.tolerate(allow);
     report

@@ -8,6 +8,7 @@ use crate::recipe::Recipe;
 use crate::verify;
 
 use super::evidence;
+use super::given_kernel::GivenKernel;
 use super::scene::Scene;
 use super::wishes::expectations;
 use super::{VerifyReport, VerifyRequest};
@@ -19,11 +20,18 @@ use super::{VerifyReport, VerifyRequest};
 /// a root filesystem of a kind that is not handled. Failed checks are rows of the report.
 pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result<VerifyReport> {
     let place = || request.image.display().to_string();
-    let resolved = overlay::resolve(&Recipe::assemble(&request.wishes)?)?;
-    let scene = Scene::survey(Image::open(&request.image, progress)?);
+    let recipe = Recipe::assemble(&request.wishes)?;
+    let resolved = overlay::resolve(&recipe)?;
+    let image = Image::open(&request.image, progress)?;
+    // A recipe's kernel is the one that `patch` puts into an image which boots by itself; there it is found inside.
+    let named = if image.table.is_none() { &recipe.kernel } else { &request.wishes.kernel };
+    let kernel = named.as_deref().map(GivenKernel::read).transpose()?;
+    let scene = Scene::survey(image, kernel.as_ref());
+    scene.check_given(kernel.as_ref()).at(place)?;
     scene.editable_root().at(place)?;
     let expectations = expectations(&resolved);
     let overlays = expectations.overlays.clone();
     let checks = verify::run(&evidence::gather(&scene, expectations), &request.skip);
-    Ok(VerifyReport { image: request.image.clone(), overlays, checks })
+    let kernel_unknown = scene.is_bare() && scene.kernels.is_empty();
+    Ok(VerifyReport { image: request.image.clone(), overlays, kernel_unknown, checks })
 }

@@ -24,10 +24,10 @@ pub(crate) struct Expectations {
     pub(crate) interfaces: Vec<IpoibInterface>,
 }
 
-/// A kernel that the boot menu offers.
+/// A kernel that the boot menu offers, or that was given for a root without one.
 #[derive(Debug, Clone)]
 pub(crate) struct BootedKernel {
-    /// Its path on the boot partition.
+    /// Its path on the boot partition, or that of the given file.
     pub(crate) path: String,
     /// What it exports, or why that cannot be told.
     pub(crate) exports: Result<KernelExports, String>,
@@ -52,9 +52,9 @@ pub(crate) struct Evidence<'a> {
     pub(crate) root_problems: Vec<String>,
     /// How the root is compressed, where it is a squashfs whose superblock could be read.
     pub(crate) root_packing: Option<Packing>,
-    /// Release of the kernel on the boot partition, from its bzImage header.
+    /// Release of the first of `kernels`, from its bzImage header.
     pub(crate) kernel_release: Result<KernelRelease, String>,
-    /// The kernels of all menu entries, each file once, in the menu's order.
+    /// The kernels of all menu entries, each file once, in the menu's order; of a root alone the one that was given.
     pub(crate) kernels: Vec<BootedKernel>,
     /// The system.
     pub(crate) system: Result<System, String>,
@@ -65,6 +65,11 @@ pub(crate) struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
+    /// Whether there is a root filesystem and nothing else: no partitions, no boot loader, no kernel of its own.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.image.table.is_none()
+    }
+
     /// The kernel that the first menu entry boots, where it could be read.
     pub(crate) fn kernel(&self) -> Option<&KernelExports> {
         self.kernels.first()?.exports.as_ref().ok()

@@ -327,6 +327,17 @@ fn the_patched_specimen_passes_every_check_that_applies() {
 }
 
 #[test]
+fn of_a_root_alone_nothing_is_judged_that_it_does_not_have() {
+    let mut specimen = Specimen::patched();
+    specimen.image.table = None;
+    for id in ["partition-table", "partition-uuids", "boot-filesystem", "boot-entries"] {
+        assert_eq!(skipped(&specimen, id), "this is a root filesystem alone, without partitions", "{id}");
+    }
+    assert!(!specimen.report().failed());
+    assert!(passed(&specimen, "kernel-found").starts_with("/boot/vmlinuz: Linux "), "the given one");
+}
+
+#[test]
 fn the_stock_specimen_fails_one_check_only() {
     let report = Specimen::stock().report();
     let failures: Vec<_> = report.failures().map(|row| row.id).collect();

@@ -16,4 +16,5 @@ mod graph;
 mod kernel_swap;
 mod made_images;
 mod patch;
+mod rootfs;
 mod support;

@@ -85,6 +85,19 @@ pub(crate) struct PartitionTable {
 }
 
 impl PartitionTable {
+    /// The partition table of `disk`; `None` where a root filesystem fills the whole of it, as in OpenWrt's
+    /// `…-rootfs.img.gz`.
+    ///
+    /// # Errors
+    /// As [`PartitionTable::read`].
+    pub(crate) fn find(disk: &Disk) -> Result<Option<Self>> {
+        match Self::read(disk) {
+            Ok(table) => Ok(Some(table)),
+            Err(_) if foreign::is_root(&head(disk)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads the partition table of `disk`, in the way the Linux kernel does: a GPT counts only behind a protective
     /// MBR (block/partitions/efi.c, msdos.c).
     ///

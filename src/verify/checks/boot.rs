@@ -1,6 +1,6 @@
 //! From the boot loader to the module directory: both filesystems, grub.cfg, and the kernel's release.
 
-use super::{NO_PARTITIONS, fail, judge, listing, number, skip, with_system};
+use super::{NO_PARTITIONS, fail, judge, listing, no_kernel, number, skip, with_system};
 use crate::image::PartitionTable;
 use crate::openwrt::MenuEntry;
 use crate::plan::Severity;
@@ -15,6 +15,9 @@ pub(super) const BOOT_FILESYSTEM: Check = Check {
 };
 
 fn boot_filesystem(evidence: &Evidence<'_>) -> Outcome {
+    if evidence.is_bare() {
+        return skip(NO_PARTITIONS);
+    }
     if evidence.boot_partition.is_none() {
         return skip("no boot partition was found");
     }
@@ -106,6 +109,9 @@ pub(super) const KERNEL_RELEASE: Check = Check {
 };
 
 fn kernel_release(evidence: &Evidence<'_>) -> Outcome {
+    if evidence.is_bare() && evidence.kernels.is_empty() {
+        return skip(no_kernel(evidence));
+    }
     let release = match &evidence.kernel_release {
         Ok(release) => release,
         Err(reason) => return fail(format!("the kernel's release cannot be told: {reason}")),

@@ -1,6 +1,6 @@
 //! The kernels of the boot menu, as files.
 
-use super::{judge, number, skip};
+use super::{judge, no_kernel, number, skip};
 use crate::kernel::{KernelExports, Proof};
 use crate::plan::Severity;
 use crate::verify::{Check, Evidence, Outcome};
@@ -8,7 +8,8 @@ use crate::verify::{Check, Evidence, Outcome};
 pub(super) const KERNEL_FOUND: Check = Check {
     id: "kernel-found",
     severity: Severity::Error,
-    claim: "The kernel of every boot menu entry can be read and unpacked, and all entries start the same one.",
+    claim: "The kernel of every boot menu entry (for a root alone: the given one) can be read and unpacked, and all entries \
+            start the same one.",
     remedy: "Take a fresh image, or put in a bzImage of the build that the modules come from: `ibwrt patch IMAGE --kernel \
              BZIMAGE …`. What cannot be read cannot be proved.",
     run: kernel_found,
@@ -16,7 +17,7 @@ pub(super) const KERNEL_FOUND: Check = Check {
 
 fn kernel_found(evidence: &Evidence<'_>) -> Outcome {
     let Some(first) = evidence.kernels.first() else {
-        return skip("there is no boot menu that names a kernel");
+        return skip(no_kernel(evidence));
     };
     let mut problems = Vec::new();
     for kernel in &evidence.kernels {

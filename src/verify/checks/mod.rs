@@ -59,7 +59,7 @@ pub(crate) const CHECKS: &[Check] = &[
 ];
 
 /// Why nothing is judged of partitions and of what starts the system from them.
-const NO_PARTITIONS: &str = "the image is a root filesystem alone, without partitions";
+const NO_PARTITIONS: &str = "this is a root filesystem alone, without partitions";
 
 /// Most places that one check lists one by one.
 const LISTED: usize = 8;
@@ -85,6 +85,14 @@ fn fail(problem: impl Into<String>) -> Outcome {
 /// Does not judge, for this reason.
 fn skip(reason: impl Into<String>) -> Outcome {
     Outcome::Skip { reason: reason.into() }
+}
+
+/// Why nothing is judged of a kernel where there is none.
+fn no_kernel(evidence: &Evidence<'_>) -> &'static str {
+    match evidence.is_bare() {
+        true => "there is no kernel in it; `--kernel BZIMAGE` names the one that will boot it",
+        false => "there is no boot menu that names a kernel",
+    }
 }
 
 /// Judges the system, where it could be read. Why it could not is said by `root-filesystem`.

@@ -1,6 +1,6 @@
 //! Whether the kernel can mount a squashfs root.
 
-use super::{judge, listing, skip};
+use super::{judge, listing, no_kernel, skip};
 use crate::filesystem::Packing;
 use crate::kernel::SquashfsReader;
 use crate::plan::Severity;
@@ -36,7 +36,7 @@ fn squashfs_decompressor(evidence: &Evidence<'_>) -> Outcome {
     }
     match (problems.is_empty(), untold.into_iter().next()) {
         (true, Some(reason)) => skip(reason),
-        (true, None) if mounts.is_empty() => skip("there is no boot menu that names a kernel"),
+        (true, None) if mounts.is_empty() => skip(no_kernel(evidence)),
         _ => judge(problems, || listing(&mounts)),
     }
 }
