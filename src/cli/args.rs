@@ -169,6 +169,9 @@ pub(super) struct PatchArguments {
     /// Print the plan and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
     pub(super) dry_run: bool,
+    /// Edit a squashfs image that has run, and lose what it has written since (its overlay)
+    #[arg(long, help_heading = "Running")]
+    pub(super) discard_overlay: bool,
     /// Keep the modules' debug sections; they are stripped otherwise
     #[arg(long, help_heading = "Running")]
     pub(super) keep_debug: bool,
@@ -229,6 +232,7 @@ impl PatchArguments {
             kernel: self.kernel.kernel.clone(),
             kernel_version: self.kernel.kernel_version.clone(),
             replace_modules: self.kernel.replace_modules,
+            discard_overlay: self.discard_overlay,
             ..self.wishes.to_wishes()
         }
     }

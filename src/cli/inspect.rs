@@ -7,11 +7,11 @@ use super::page::{Page, number, size};
 use super::patch::container;
 use super::terminal::Terminal;
 use crate::error::Result;
-use crate::filesystem::{Kind, Space};
+use crate::filesystem::{Kind, LiveOverlay, Space};
 use crate::image::{Partition, SECTOR, Scheme, Trailer, TrailerKind};
 use crate::kernel::Proof;
 use crate::openwrt::{PackageDatabase, Release};
-use crate::task::{self, InspectReport, KernelFacts};
+use crate::task::{self, FilesystemRow, InspectReport, KernelFacts};
 
 pub(super) fn run(arguments: &InspectArguments, terminal: &Terminal) -> Result<ExitCode> {
     let report = task::inspect(&arguments.image, terminal.progress())?;
@@ -98,14 +98,27 @@ fn one_partition(page: &mut Page, report: &InspectReport, partition: &Partition)
     if let Some(space) = row.and_then(|row| row.space.as_ref()) {
         page.fact("", &space_text(space));
     }
+    if let Some(row) = row {
+        squashfs(page, row);
+    }
     page.fact("", &format!("PARTUUID={}", partition.partuuid));
+}
+
+/// How a squashfs is compressed, and what lies behind it.
+fn squashfs(page: &mut Page, row: &FilesystemRow) {
+    if let Some(packing) = &row.packing {
+        page.fact("", &format!("{packing}, data blocks of {}", size(packing.block_size.into())));
+    }
+    if let Some(LiveOverlay { kind, place }) = row.overlay {
+        page.fact("", &format!("{kind} behind it, from byte {place} on: written since, not looked at here"));
+    }
 }
 
 fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Ext4 => "ext4",
         Kind::Fat => "FAT",
-        Kind::Squashfs => "squashfs (read-only)",
+        Kind::Squashfs => "squashfs",
         Kind::Erofs => "EROFS (read-only)",
         Kind::F2fs => "F2FS",
         Kind::Luks => "LUKS (encrypted)",
@@ -201,7 +214,7 @@ fn packages_text(packages: &PackageDatabase) -> String {
 mod tests {
     use super::*;
     use crate::kernel::Compression;
-    use crate::task::{FilesystemRow, OptionRow};
+    use crate::task::OptionRow;
     use crate::verify::specimen::Specimen;
 
     #[test]
@@ -213,12 +226,21 @@ mod tests {
             disk_length: specimen.image.disk.length(),
             table: specimen.image.table.clone(),
             filesystems: vec![
-                FilesystemRow { partition: Some(1), kind: Kind::Fat, role: Some("boot"), space: None },
+                FilesystemRow {
+                    partition: Some(1),
+                    kind: Kind::Fat,
+                    role: Some("boot"),
+                    space: None,
+                    packing: None,
+                    overlay: None,
+                },
                 FilesystemRow {
                     partition: Some(2),
                     kind: Kind::Ext4,
                     role: Some("root"),
                     space: Some(specimen.system.space),
+                    packing: None,
+                    overlay: None,
                 },
             ],
             kernel_release: Some("6.6.106".into()),

@@ -79,7 +79,10 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     if verbose {
         modules(page, &report.modules);
     }
-    render_edits::edits(page, &report.edits, report.outcome != PatchOutcome::Written);
+    // Giving an overlay up changes the image too; a finding says so.
+    if !report.edits.is_empty() || report.discarded_overlay.is_none() {
+        render_edits::edits(page, &report.edits, report.outcome != PatchOutcome::Written);
+    }
     if let Some(space) = &report.boot_space {
         render_edits::space(page, "Room on the boot partition", space);
     }

@@ -14,7 +14,7 @@ mod squashfs;
 mod tests;
 
 pub(crate) use detect::{detect, open, problems};
-pub(crate) use squashfs::Packing;
+pub(crate) use squashfs::{LiveOverlay, Packing};
 
 use serde::Serialize;
 

@@ -45,6 +45,7 @@ impl Recipe {
         recipe.kernel = input.kernel.map(|path| base_of("kernel").join(path));
         recipe.kernel_version = input.kernel_version;
         recipe.replace_modules = input.replace_modules;
+        recipe.discard_overlay = input.discard_overlay;
         recipe.packages = input.packages.iter().map(|path| base_of("packages").join(path)).collect();
         for (index, key) in input.ssh_keys.iter().enumerate() {
             let keys = ssh_keys(key, &base_of("ssh_keys"));
@@ -83,6 +84,7 @@ impl Recipe {
             self.replace_modules = true;
             self.places.note("replace_modules", "--replace-modules");
         }
+        self.discard_overlay |= wishes.discard_overlay;
         if let Some(hostname) = &wishes.hostname {
             self.hostname = Some(hostname.clone());
             self.places.note("hostname", "--hostname");

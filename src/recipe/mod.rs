@@ -38,6 +38,8 @@ pub(crate) struct CommandLineWishes {
     pub(crate) kernel_version: Option<String>,
     /// `--replace-modules`.
     pub(crate) replace_modules: bool,
+    /// `--discard-overlay`.
+    pub(crate) discard_overlay: bool,
     /// `--file PATH=LOCAL[,mode=0755][,owner=0:0]`.
     pub(crate) files: Vec<String>,
 }
@@ -57,6 +59,8 @@ pub(crate) struct Recipe {
     pub(crate) kernel_version: Option<String>,
     /// Whether every module of the image is replaced along with the kernel.
     pub(crate) replace_modules: bool,
+    /// Whether the overlay behind a squashfs root is given up.
+    pub(crate) discard_overlay: bool,
     /// Host name.
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash for root.

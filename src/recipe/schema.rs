@@ -26,6 +26,8 @@ pub(crate) struct RecipeInput {
     pub(crate) kernel_version: Option<String>,
     /// Whether every module of the image is replaced, from `modules`, along with the kernel.
     pub(crate) replace_modules: bool,
+    /// Whether an overlay behind a squashfs root, which holds what a system has written since, is given up.
+    pub(crate) discard_overlay: bool,
     /// Host name.
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash of root's password, as `openssl passwd -6` prints it.
@@ -166,6 +168,7 @@ anything = 1
         let keys = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>();
         let mut expected =
             vec!["file", "hostname", "kernel", "kernel_version", "modules", "overlays", "packages", "replace_modules"];
+        expected.push("discard_overlay");
         expected.extend(["root_password_hash", "ssh_keys"]);
         expected.extend(Overlay::builtin_names());
         expected.sort_unstable();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::At;
-use crate::filesystem::{self, Kind, Packing};
+use crate::filesystem;
 use crate::kernel::KernelExports;
 use crate::openwrt::System;
 use crate::verify::{self, BootedKernel, Evidence, Expectations};
@@ -36,7 +36,8 @@ pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> 
         boot_files: boot.map(|boot| boot.files.clone()).unwrap_or_default(),
         boot_problems,
         root_problems,
-        root_packing: root.ok().and_then(|located| packing(scene, located)),
+        // A superblock that cannot be read is among the problems.
+        root_packing: root.ok().and_then(|located| located.packing(&scene.image).ok()?),
         kernel_release: scene.kernel_release.clone(),
         kernels,
         system,
@@ -67,12 +68,6 @@ fn problems(scene: &Scene, located: &Located) -> Vec<String> {
     let mut seen = BTreeSet::new();
     problems.retain(|problem| seen.insert(problem.clone()));
     problems
-}
-
-/// How the root is compressed, where it is a squashfs. A superblock that cannot be read is among the problems.
-fn packing(scene: &Scene, root: &Located) -> Option<Packing> {
-    let is_squashfs = root.kind == Kind::Squashfs;
-    is_squashfs.then(|| root.volume(&scene.image).and_then(|volume| Packing::read(&volume)).ok())?
 }
 
 #[cfg(test)]

@@ -102,7 +102,9 @@ fn row(scene: &Scene, located: &Located) -> FilesystemRow {
         (false, false) => None,
     };
     let space = located.open(&scene.image, 0).and_then(|mut filesystem| filesystem.space()).ok();
-    FilesystemRow { partition: number, kind: located.kind, role, space }
+    let packing = located.packing(&scene.image).ok().flatten();
+    let overlay = located.live_overlay(&scene.image).ok().flatten();
+    FilesystemRow { partition: number, kind: located.kind, role, space, packing, overlay }
 }
 
 #[cfg(test)]

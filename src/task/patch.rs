@@ -52,6 +52,7 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned) -> PatchReport {
         release: planned.system.release.clone(),
         overlays: wished.resolved.overlays.clone(),
         modules: planned.modules.clone(),
+        discarded_overlay: planned.discarded_overlay,
         kernel_swap: swap.filter(|_| !is_bare).map(|swap| swap.facts(&opened.scene)),
         kernel_file: swap.filter(|_| is_bare).map(|swap| swap.kernel.file.clone()),
         edits: boot.chain(planned.plan.edits.iter().map(|edit| row(Role::Root, edit))).collect(),

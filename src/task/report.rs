@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::filesystem;
+use crate::filesystem::{self, LiveOverlay, Packing};
 use crate::image::{Container, Form, PartitionTable};
 use crate::kernel::{Compression, Proof};
 use crate::openwrt::{PackageDatabase, Release};
@@ -99,6 +99,8 @@ pub(crate) struct PatchReport {
     pub(crate) kernel_swap: Option<SwapFacts>,
     /// The kernel that was given for a root without one.
     pub(crate) kernel_file: Option<PathBuf>,
+    /// The overlay behind a squashfs root, where it is given up.
+    pub(crate) discarded_overlay: Option<LiveOverlay>,
     /// The modules that are needed, providers before users; then those that the image has.
     pub(crate) modules: Vec<ModuleRow>,
     /// The plan's edits, those of the boot partition first.
@@ -204,6 +206,10 @@ pub(crate) struct FilesystemRow {
     pub(crate) role: Option<&'static str>,
     /// Room, where the filesystem could be opened.
     pub(crate) space: Option<filesystem::Space>,
+    /// How a squashfs is compressed.
+    pub(crate) packing: Option<Packing>,
+    /// What was written behind a squashfs since it was made, which is not looked at.
+    pub(crate) overlay: Option<LiveOverlay>,
 }
 
 /// What `demo` did.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::error::{At, Error, Result};
-use crate::filesystem::{self, Filesystem, Kind, VolumeFilesystem};
-use crate::image::{Image, Partition, Volume};
+use crate::filesystem::{self, Filesystem, Kind, LiveOverlay, Packing, VolumeFilesystem};
+use crate::image::{Disk, Image, Partition, Volume};
 use crate::kernel::{KernelImage, KernelRelease};
 use crate::openwrt::{BootConfiguration, RootReference};
 
@@ -35,6 +35,29 @@ impl Located {
     /// Opens its filesystem; what is edited gets the timestamp `epoch` (seconds since 1970).
     pub(super) fn open(&self, image: &Image, epoch: u64) -> Result<Box<dyn VolumeFilesystem>> {
         filesystem::open(self.volume(image)?, epoch).at(|| self.place())
+    }
+
+    /// How it is compressed, where it is a squashfs.
+    pub(super) fn packing(&self, image: &Image) -> Result<Option<Packing>> {
+        if self.kind != Kind::Squashfs {
+            return Ok(None);
+        }
+        Packing::read(&self.volume(image)?).map(Some).at(|| self.place())
+    }
+
+    /// The overlay behind it, where it is a squashfs and one was made.
+    pub(super) fn live_overlay(&self, image: &Image) -> Result<Option<LiveOverlay>> {
+        if self.kind != Kind::Squashfs {
+            return Ok(None);
+        }
+        LiveOverlay::find(&self.volume(image)?).at(|| self.place())
+    }
+
+    /// The disk of `image` without the overlay behind it.
+    pub(super) fn without_overlay(&self, image: &Image) -> Result<Disk> {
+        let mut volume = self.volume(image)?;
+        LiveOverlay::discard(&mut volume).at(|| self.place())?;
+        Ok(volume.into_disk())
     }
 
     /// Number of the partition, where it is one.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::apply::apply;
 use crate::error::{At, Error, Result};
+use crate::filesystem::LiveOverlay;
 use crate::image::{Disk, Image};
 use crate::kernel::KernelRelease;
 use crate::openwrt::{MODULES_DIRECTORY, OPKG_KERNEL_CONTROL, System};
@@ -36,6 +37,8 @@ pub(super) struct Wished {
     pub(super) resolved: Resolved,
     /// Another kernel: to be put in, or for a root without one the one that will boot it.
     pub(super) swap: Option<KernelSwap>,
+    /// Whether the overlay behind a squashfs root may be lost.
+    pub(super) discard_overlay: bool,
 }
 
 /// What is to be done to an image.
@@ -50,6 +53,8 @@ pub(super) struct Planned {
     pub(super) modules: Vec<ModuleRow>,
     /// The boot partition's part, when the kernel is replaced.
     pub(super) boot: Option<BootPlan>,
+    /// The overlay behind the root, where it is given up.
+    pub(super) discarded_overlay: Option<LiveOverlay>,
 }
 
 impl Opened {
@@ -76,7 +81,8 @@ pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Opened> {
 /// Those of recipe, overlays and kernel file.
 pub(super) fn wished(asked: &CommandLineWishes) -> Result<Wished> {
     let recipe = Recipe::assemble(asked)?;
-    Ok(Wished { resolved: overlay::resolve(&recipe)?, swap: KernelSwap::read(&recipe)? })
+    let discard_overlay = recipe.discard_overlay;
+    Ok(Wished { resolved: overlay::resolve(&recipe)?, swap: KernelSwap::read(&recipe)?, discard_overlay })
 }
 
 /// Reads the image's system and plans.
@@ -107,8 +113,10 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
         Some(swap) => Some(swapped(scene, swap, &system, &mut wishes).at(place)?),
         None => None,
     };
-    let plan = plan(&system, &release, &wishes).at(place)?;
-    Ok(Planned { system, release, plan, modules: module_rows(&wishes), boot })
+    let mut plan = plan(&system, &release, &wishes).at(place)?;
+    let discarded_overlay = discarded_overlay(scene, root, wished, &plan.edits).at(place)?;
+    plan.findings.extend(discarded_overlay.map(loss));
+    Ok(Planned { system, release, plan, modules: module_rows(&wishes), boot, discarded_overlay })
 }
 
 fn module_rows(wishes: &Wishes) -> Vec<ModuleRow> {
@@ -197,6 +205,28 @@ fn checked_sums(agreeing: &[String]) -> Option<Finding> {
     (!agreeing.is_empty()).then(|| note("sums", format!("the image is the one that {lists} beside it lists")))
 }
 
+/// The overlay behind the root, where one is there and given up.
+///
+/// # Errors
+/// Unsupported: it is not given up, and there are edits.
+fn discarded_overlay(scene: &Scene, root: &Located, wished: &Wished, edits: &[Edit]) -> Result<Option<LiveOverlay>> {
+    let overlay = root.live_overlay(&scene.image)?;
+    match overlay {
+        Some(overlay) if !wished.discard_overlay && !edits.is_empty() => Err(overlay.refusal().at(root.place())),
+        _ => Ok(overlay.filter(|_| wished.discard_overlay)),
+    }
+}
+
+/// What is said of an overlay that is given up.
+fn loss(overlay: LiveOverlay) -> Finding {
+    let LiveOverlay { kind, place } = overlay;
+    let message = format!(
+        "{kind} lay behind the squashfs, at byte {place} of its partition; it is left out, with every setting, package and \
+         file that it held, and first boot makes a new one"
+    );
+    Finding { severity: Severity::Warning, ..note("overlay-discarded", message) }
+}
+
 /// The image with the plan carried out, added files dated `epoch` (seconds since 1970); untouched when the plan is empty.
 ///
 /// # Errors
@@ -204,8 +234,12 @@ fn checked_sums(agreeing: &[String]) -> Option<Finding> {
 pub(super) fn carried_out(opened: &Opened, planned: &Planned, epoch: u64) -> Result<Image> {
     let place = || opened.place();
     let scene = &opened.scene;
-    let disk = edited(&scene.image, scene.editable_root().at(place)?, &planned.plan.edits, epoch).at(place)?;
-    let image = Image { disk, ..scene.image.clone() };
+    let root = scene.editable_root().at(place)?;
+    let mut image = scene.image.clone();
+    if planned.discarded_overlay.is_some() {
+        image.disk = root.without_overlay(&image).at(place)?;
+    }
+    image.disk = edited(&image, root, &planned.plan.edits, epoch).at(place)?;
     match (&planned.boot, &scene.boot) {
         (Some(plan), Ok(boot)) => {
             let disk = edited(&image, &boot.located, &plan.edits, epoch).at(place)?;

@@ -14,6 +14,7 @@ mod boot;
 mod cases;
 mod graph;
 mod kernel_swap;
+mod live_overlay;
 mod made_images;
 mod patch;
 mod rootfs;

@@ -1,6 +1,6 @@
 //! The main job on every kind of image that the fixtures hold.
 
-use super::support::{Job, Ran, fixture, fixture_modules, ibwrt, judge, listing, partitions, raw_disk, sha256};
+use super::support::{Job, Ran, fixture, fixture_modules, ibwrt, judge, listing, sha256};
 
 /// The identifiers of the check table that contain `part`.
 fn checks_named(part: &str) -> Vec<String> {
@@ -52,23 +52,6 @@ fn a_gpt_image_with_a_squashfs_root_is_patched() {
 #[test]
 fn an_mbr_image_with_a_squashfs_root_is_patched() {
     judge_fixture("openwrt-mini-ib-squashfs-combined.img.gz");
-}
-
-#[test]
-fn a_squashfs_root_that_has_run_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut disk = raw_disk(&fixture("openwrt-mini-ib-squashfs-combined.img.gz"));
-    let [_, root] = partitions(&disk);
-    let range = root.range();
-    let used = u64::from_le_bytes(disk[range.start + 40..range.start + 48].try_into().unwrap());
-    let overlay = range.start + usize::try_from(used).unwrap().next_multiple_of(1 << 16);
-    disk[overlay + 0x438..overlay + 0x43A].copy_from_slice(&[0x53, 0xEF]);
-    let image = folder.path().join("run.img");
-    std::fs::write(&image, disk).unwrap();
-    let job = Job::connectx3(&image, &fixture_modules());
-    let ran = job.patch(folder.path(), &job.image, &["-o", "router.img.gz"]).expect_status(3);
-    assert!(ran.stderr.contains("an ext4 overlay") && ran.stderr.contains("fresh image"), "{ran}");
-    assert_eq!(listing(folder.path()), ["run.img"]);
 }
 
 #[test]

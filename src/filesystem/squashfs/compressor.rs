@@ -1,5 +1,6 @@
 //! The compressor of a squashfs: one of the kernel's, with the options that the filesystem carries.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 
 use lzma_rust2::{CheckType, FilterType, XzOptions, XzReader, XzWriter};
@@ -102,7 +103,7 @@ impl Compressor {
     /// # Errors
     /// Corrupt: damaged, or more bytes than that.
     pub(super) fn unpack(&self, packed: &[u8], limit: usize) -> Result<Vec<u8>> {
-        let broken = |error: &dyn std::fmt::Display| {
+        let broken = |error: &dyn fmt::Display| {
             let (name, length) = (self.name(), packed.len());
             Error::corrupt(format!("squashfs: a {name} block of {length} bytes is damaged: {error}"))
         };
@@ -173,6 +174,13 @@ pub(crate) struct Packing {
     pub(crate) x86_filter: bool,
     /// Bytes per block.
     pub(crate) block_size: u32,
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filter = if self.x86_filter { " with the x86 filter" } else { "" };
+        write!(f, "{}{filter}", self.compressor)
+    }
 }
 
 impl Packing {

@@ -28,6 +28,7 @@ pub(crate) use compressor::Packing;
 use content::{Cache, Contents};
 use inode::NO_XATTRS;
 use metadata::Reader;
+pub(crate) use overlay::LiveOverlay;
 use superblock::Superblock;
 use tables::Tables;
 use tree::{Body, Id, Node, Tree};

@@ -59,10 +59,7 @@ fn answer(kernel: &BootedKernel, packing: &Packing) -> Answer {
         SquashfsReader::BuiltIn { x86_filter: false, .. } if *x86_filter => Answer::Untold(format!(
             "{path} unpacks {compressor}, but whether with the x86 filter that the root asks for cannot be told"
         )),
-        SquashfsReader::BuiltIn { .. } => {
-            let filter = if *x86_filter { " with the x86 filter" } else { "" };
-            Answer::Mounts(format!("{compressor}{filter}, which {path} has built in"))
-        }
+        SquashfsReader::BuiltIn { .. } => Answer::Mounts(format!("{packing}, which {path} has built in")),
     }
 }
 

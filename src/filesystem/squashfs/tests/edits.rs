@@ -3,7 +3,7 @@
 use super::support::{Seen, assert_seen, edited, file, seen, used};
 use crate::error::ErrorKind;
 use crate::filesystem::tests::support::{EPOCH, bytes_of, noise, partition, tree_of, volume};
-use crate::filesystem::{Attributes, Filesystem, open, problems};
+use crate::filesystem::{Attributes, Filesystem, LiveOverlay, open, problems};
 
 const FIXTURE: &str = "openwrt-mini-ib-squashfs-combined.img.gz";
 
@@ -101,12 +101,19 @@ fn an_image_that_has_run_is_read_but_not_edited() {
         let error = filesystem.write("/new", b"", Attributes::root(0o644)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let expected = format!(
-            "/new: behind the squashfs of {} bytes, at byte {overlay}, lies {name}: the system has run, and an edit \
-             would lose it",
-            used(&image).len()
+            "/new: behind the squashfs, at byte {overlay}, lies {name}: what was written since the image was made, and an \
+             edit would lose it"
         );
         assert_eq!(error.to_string(), expected);
-        assert!(error.remedy_text().unwrap().contains("fresh image"));
+        let remedy = error.remedy_text().unwrap();
+        assert!(remedy.contains("fresh image") && remedy.contains("--discard-overlay"), "{remedy}");
+
+        // Given up, nothing of it is left, and the filesystem is as it was.
+        live[image.len() - 1] = 7;
+        let mut given_up = volume(&live);
+        LiveOverlay::discard(&mut given_up).unwrap();
+        assert!(bytes_of(&given_up) == image, "{name}");
+        assert_eq!(LiveOverlay::find(&given_up).unwrap(), None);
     }
 }
 
