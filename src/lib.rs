@@ -4,6 +4,8 @@
 pub mod cli;
 
 mod apply;
+mod base64;
+mod civil;
 mod digest;
 mod error;
 mod filesystem;
@@ -17,6 +19,7 @@ mod plan;
 mod progress;
 mod recipe;
 mod seal;
+mod signing;
 mod source;
 mod task;
 mod verify;

@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::sign_args::{KeygenArguments, Signing, Trust};
 use super::wish_args::{Additions, BootedBy, Kernel, Wishes};
 use crate::recipe::CommandLineWishes;
 use crate::verify;
@@ -125,6 +126,7 @@ pub(super) enum Command {
     Graph(GraphArguments),
     Overlays(OverlaysArguments),
     Demo(DemoArguments),
+    Keygen(KeygenArguments),
     /// Print the JSON schema of recipe files
     #[command(
         long_about = "Print the JSON schema of recipe files.\n\nEditors use it to complete and check recipe.toml, the file \
@@ -166,6 +168,8 @@ pub(super) struct PatchArguments {
     pub(super) additions: Additions,
     #[command(flatten)]
     pub(super) kernel: Kernel,
+    #[command(flatten)]
+    pub(super) signing: Signing,
     /// Print the plan and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
     pub(super) dry_run: bool,
@@ -216,6 +220,9 @@ Examples:
     ibwrt patch image.img.gz --recipe site.toml --hostname fabric-gw \\
         --ssh-key ~/.ssh/id_ed25519.pub -o fabric-gw.img.gz
 
+  Signed, so that others can check it with `ibwrt verify --key site.pub`:
+    ibwrt patch image.img.gz --recipe site.toml --sign site.sec -o router.img.gz
+
   Write the result to a disk (all that is on it is lost):
     gzip -dc router.img.gz | sudo dd of=/dev/sdX bs=4M conv=fsync";
 
@@ -253,6 +260,8 @@ pub(super) struct VerifyArguments {
     pub(super) wishes: Wishes,
     #[command(flatten)]
     pub(super) booted_by: BootedBy,
+    #[command(flatten)]
+    pub(super) trust: Trust,
     /// Leave this check out (repeatable)
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check_id(), hide_possible_values = true)]
     #[arg(help_heading = "Checks")]
@@ -278,6 +287,10 @@ Examples:
 
   A root filesystem alone, with the kernel that will boot it:
     ibwrt verify rootfs.img.gz --kernel bzImage --overlay connectx3
+
+  Is it the one that was published, with sha256sums and sha256sums.sig beside it?
+    ibwrt verify openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz \\
+        --key d310c6f2833e97f7
 
   In a CI job:
     ibwrt verify router.img.gz --recipe site.toml --format json > report.json";

@@ -31,6 +31,9 @@ fn render(page: &mut Page, report: &InspectReport) {
     for trailer in &report.container.trailers {
         page.fact("trailer", &trailer_text(trailer));
     }
+    if let Some(signature) = &report.signature {
+        page.fact("signature", signature);
+    }
     if report.container.unknown_tail > 0 {
         page.fact("tail", &format!("{} of unknown data behind the image", size(report.container.unknown_tail)));
     }
@@ -223,6 +226,7 @@ mod tests {
         let report = InspectReport {
             image: "router.img.gz".into(),
             container: specimen.image.container.clone(),
+            signature: None,
             disk_length: specimen.image.disk.length(),
             table: specimen.image.table.clone(),
             filesystems: vec![

@@ -8,6 +8,7 @@ mod defect;
 mod demo;
 mod graph;
 mod inspect;
+mod keygen;
 mod manual;
 mod overlays;
 mod page;
@@ -16,6 +17,7 @@ mod progress;
 mod render_checks;
 mod render_edits;
 mod schema;
+mod sign_args;
 mod terminal;
 mod verify;
 mod wish_args;
@@ -54,6 +56,7 @@ fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
         Command::Graph(arguments) => graph::run(arguments, terminal),
         Command::Overlays(arguments) => overlays::run(arguments, terminal),
         Command::Demo(arguments) => demo::run(arguments, terminal),
+        Command::Keygen(arguments) => keygen::run(arguments, terminal),
         Command::Schema => schema::run(terminal),
         Command::Completions(arguments) => manual::completions(arguments.shell, terminal),
         Command::Man(arguments) => manual::run(arguments, terminal),

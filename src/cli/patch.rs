@@ -22,10 +22,11 @@ pub(super) fn run(arguments: &PatchArguments, terminal: &Terminal) -> Result<Exi
         dry_run: arguments.dry_run,
         keep_debug: arguments.keep_debug,
         sums: arguments.sums,
+        signing: arguments.signing.to_request(),
         force: arguments.force,
         allow: arguments.allow.clone(),
         skip: arguments.skip.clone(),
-        epoch: epoch(std::env::var_os(EPOCH).and_then(|value| value.into_string().ok()).as_deref())?,
+        epoch: epoch()?,
     };
     let report = task::patch(&request, terminal.progress())?;
     terminal.report(&report, || {
@@ -62,8 +63,16 @@ fn refusal(report: &PatchReport) -> Option<Error> {
     Some(Error::check(message).remedy(format!("{remedy} To write the image all the same: {overrule}")))
 }
 
+/// The time that SOURCE_DATE_EPOCH tells, in seconds since 1970.
+///
+/// # Errors
+/// Usage when it is set to something else.
+pub(super) fn epoch() -> Result<Option<u64>> {
+    seconds(std::env::var_os(EPOCH).and_then(|value| value.into_string().ok()).as_deref())
+}
+
 /// Seconds since 1970; an empty value counts as none.
-fn epoch(value: Option<&str>) -> Result<Option<u64>> {
+fn seconds(value: Option<&str>) -> Result<Option<u64>> {
     let Some(text) = value.filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
@@ -163,6 +172,9 @@ fn written(page: &mut Page, output: &OutputFacts) {
     page.heading("Written");
     page.fact("output", &format!("{} ({})", output.path.display(), size(output.length)));
     page.fact("sha256", &output.sha256);
+    if let Some(fingerprint) = &output.signed_by {
+        page.fact("signed", &format!("by key {fingerprint}"));
+    }
     for path in &output.updated {
         page.fact("updated", &path.display().to_string());
     }
@@ -232,9 +244,9 @@ mod tests {
 
     #[test]
     fn an_epoch_that_is_no_number_is_a_usage_error() {
-        assert_eq!(epoch(Some("1735000000")).unwrap(), Some(1_735_000_000));
-        assert_eq!(epoch(Some("")).unwrap(), None);
-        let error = epoch(Some("yesterday")).unwrap_err();
+        assert_eq!(seconds(Some("1735000000")).unwrap(), Some(1_735_000_000));
+        assert_eq!(seconds(Some("")).unwrap(), None);
+        let error = seconds(Some("yesterday")).unwrap_err();
         assert_eq!(error.message(), "SOURCE_DATE_EPOCH is `yesterday`, expected seconds since 1970");
         assert_eq!(error.kind().exit_code(), 2);
     }

@@ -6,13 +6,14 @@ use serde::Serialize;
 
 use super::args::VerifyArguments;
 use super::page::{Page, Tone};
+use super::patch::epoch;
 use super::render_checks;
 use super::terminal::Terminal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Severity;
 use crate::recipe::CommandLineWishes;
 use crate::task::{self, VerifyReport, VerifyRequest};
-use crate::verify::{CHECKS, Report};
+use crate::verify::{AUTHENTICITY, CHECKS, Report};
 
 pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> Result<ExitCode> {
     if arguments.list_checks {
@@ -22,7 +23,8 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> Result<Ex
         return Err(Error::usage("no image was given").remedy("ibwrt verify IMAGE"));
     };
     let wishes = CommandLineWishes { kernel: arguments.booted_by.kernel.clone(), ..arguments.wishes.to_wishes() };
-    let request = VerifyRequest { image, wishes, skip: arguments.skip.clone() };
+    let request =
+        VerifyRequest { image, wishes, skip: arguments.skip.clone(), trust: arguments.trust.to_request(epoch()?) };
     let report = task::verify(&request, terminal.progress())?;
     terminal.report(&report, || {
         let mut page = Page::new();
@@ -59,6 +61,11 @@ fn title(report: &VerifyReport) -> String {
 pub(super) fn conclusion(page: &mut Page, report: &VerifyReport) {
     let counts = render_checks::counts(report.checks.count());
     match report.checks.failed() {
+        true if report.checks.failures().all(|row| AUTHENTICITY.contains(&row.id)) => page.labelled(
+            &format!("{counts}:"),
+            Tone::Bad,
+            "no trusted key vouches for this image as it is; do not use it before you know why.",
+        ),
         true => page.labelled(&format!("{counts}:"), Tone::Bad, "InfiniBand will not come up as it is."),
         false if report.kernel_unknown => page.labelled(
             &format!("{counts}:"),
@@ -123,7 +130,7 @@ mod tests {
         let text = page.plain();
         assert!(text.starts_with("Image router.img.gz, held against connectx3, ipoib\n\n  pass  container"), "{text}");
         assert!(
-            text.ends_with("32 passed, 5 skipped: all that was asked for is there and will be loaded.\n"),
+            text.ends_with("32 passed, 9 skipped: all that was asked for is there and will be loaded.\n"),
             "{text}"
         );
     }
@@ -132,6 +139,6 @@ mod tests {
     fn a_stock_image_ends_in_a_plain_verdict() {
         let mut page = Page::new();
         render(&mut page, &report(&Specimen::stock()));
-        assert!(page.plain().ends_with("18 passed, 1 failed, 18 skipped: InfiniBand will not come up as it is.\n"));
+        assert!(page.plain().ends_with("18 passed, 1 failed, 22 skipped: InfiniBand will not come up as it is.\n"));
     }
 }

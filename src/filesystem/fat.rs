@@ -17,6 +17,7 @@ pub(super) use table::recognise;
 use super::foreign::fenced;
 use super::path::{components, join, parent_and_name};
 use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, VolumeFilesystem};
+use crate::civil::Moment;
 use crate::error::{At, Error, Result};
 use crate::image::Volume;
 
@@ -77,21 +78,11 @@ impl TimeProvider for FixedClock {
 }
 
 /// `epoch` in UTC, clamped to what FAT can hold: 1980-01-01 to 2107-12-31.
-/// Civil date from days: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
 fn date_time(epoch: u64) -> DateTime {
     const FROM: u64 = 315_532_800;
     const TO: u64 = 4_354_819_199;
-    let epoch = epoch.clamp(FROM, TO);
+    let Moment { year, month, day, second } = Moment::of(epoch.clamp(FROM, TO));
     let narrow = |value: u64| u16::try_from(value).unwrap_or(0);
-    let days = epoch / 86_400 + 719_468;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + days / 146_097 * 400 + u64::from(month <= 2);
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let second = epoch % 86_400;
     DateTime {
         date: fatfs::Date { year: narrow(year), month: narrow(month), day: narrow(day) },
         time: fatfs::Time {

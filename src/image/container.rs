@@ -1,8 +1,11 @@
 //! What an image file is wrapped in.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
-use super::{Disk, PartitionTable, Trailer};
+use super::trailer::CHUNK_END;
+use super::{Disk, PartitionTable, Trailer, TrailerKind};
 
 /// The wrapping of the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -37,6 +40,22 @@ pub(crate) struct Container {
     pub(crate) trailers: Vec<Trailer>,
     /// Bytes behind the image that are no fwtool chunk.
     pub(crate) unknown_tail: u64,
+}
+
+impl Container {
+    /// Where in the file the payload of the last signature chunk lies: everything in front of it is what was signed.
+    pub(crate) fn signature(&self) -> Option<Range<u64>> {
+        let mut end = self.file_length;
+        for trailer in self.trailers.iter().rev() {
+            end = end.checked_sub(CHUNK_END)?;
+            let start = end.checked_sub(trailer.payload_length)?;
+            if trailer.kind == TrailerKind::Signature {
+                return Some(start..end);
+            }
+            end = start;
+        }
+        None
+    }
 }
 
 /// An opened image: its bytes, its wrapping and, where it is a disk, its partition table.

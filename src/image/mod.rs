@@ -17,5 +17,5 @@ pub(crate) use disk::DiskBuilder;
 #[cfg(test)]
 pub(crate) use partition::Lba;
 pub(crate) use partition::{Partition, PartitionTable, SECTOR, Scheme};
-pub(crate) use trailer::{Trailer, TrailerKind};
+pub(crate) use trailer::{LONGEST_SIGNATURE, Trailer, TrailerKind, chunk_end};
 pub(crate) use volume::Volume;

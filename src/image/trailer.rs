@@ -10,9 +10,12 @@ use super::Disk;
 use crate::error::Result;
 
 const MAGIC: [u8; 4] = *b"FWx0";
-const TRAILER: u64 = 16;
+/// What follows a chunk's payload, bytes.
+pub(super) const CHUNK_END: u64 = 16;
 /// Longest chunk that is taken for one; fwtool itself stops at 32 KiB.
 const LONGEST: u64 = 1024 * 1024;
+/// Longest payload that fwtool takes for a signature, bytes.
+pub(crate) const LONGEST_SIGNATURE: usize = 1024;
 /// Most chunks that are looked for.
 const MOST: usize = 64;
 
@@ -26,6 +29,24 @@ pub(crate) enum TrailerKind {
     Info,
     /// Another type number.
     Other(u8),
+}
+
+impl TrailerKind {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Signature => 0,
+            Self::Info => 1,
+            Self::Other(other) => other,
+        }
+    }
+}
+
+/// The 16 bytes that end a chunk. `crc` has taken in the whole file up to them, the chunk's payload included.
+pub(crate) fn chunk_end(kind: TrailerKind, payload_length: u32, crc: crc32fast::Hasher) -> [u8; 16] {
+    let [m0, m1, m2, m3] = MAGIC;
+    let [c0, c1, c2, c3] = (!crc.finalize()).to_be_bytes();
+    let [s0, s1, s2, s3] = payload_length.saturating_add(16).to_be_bytes();
+    [m0, m1, m2, m3, c0, c1, c2, c3, kind.number(), 0, 0, 0, s0, s1, s2, s3]
 }
 
 /// One fwtool chunk.
@@ -72,8 +93,8 @@ pub(super) fn find(bytes: &Disk, before: crc32fast::Hasher) -> Result<Vec<Chunk>
     let mut position = 0;
     let mut chunks = Vec::new();
     for Found { start, end, kind, crc: stored } in found {
-        hash(bytes, position, end - TRAILER, &mut crc)?;
-        position = end - TRAILER;
+        hash(bytes, position, end - CHUNK_END, &mut crc)?;
+        position = end - CHUNK_END;
         let crc_matches = !crc.clone().finalize() == stored;
         let payload_length = position - start;
         chunks.push(Chunk { start, trailer: Trailer { kind, payload_length, crc_matches } });
@@ -82,14 +103,14 @@ pub(super) fn find(bytes: &Disk, before: crc32fast::Hasher) -> Result<Vec<Chunk>
 }
 
 fn ending_at(bytes: &Disk, end: u64) -> Result<Option<Found>> {
-    let Some(at) = end.checked_sub(TRAILER) else {
+    let Some(at) = end.checked_sub(CHUNK_END) else {
         return Ok(None);
     };
     let mut raw = [0; 16];
     bytes.read_at(at, &mut raw)?;
     let [m0, m1, m2, m3, c0, c1, c2, c3, kind, _, _, _, s0, s1, s2, s3] = raw;
     let size = u64::from(u32::from_be_bytes([s0, s1, s2, s3]));
-    if [m0, m1, m2, m3] != MAGIC || !(TRAILER..=LONGEST).contains(&size) {
+    if [m0, m1, m2, m3] != MAGIC || !(CHUNK_END..=LONGEST).contains(&size) {
         return Ok(None);
     }
     let kind = match kind {
@@ -120,13 +141,11 @@ mod tests {
     use super::*;
 
     /// `payload` as a chunk behind `file`.
-    pub(crate) fn chunk(file: &[u8], payload: &[u8], kind: u8) -> Vec<u8> {
+    fn chunk(file: &[u8], payload: &[u8], kind: TrailerKind) -> Vec<u8> {
         let mut bytes = [file, payload].concat();
-        let crc = !crc32fast::hash(&bytes);
-        bytes.extend_from_slice(b"FWx0");
-        bytes.extend_from_slice(&crc.to_be_bytes());
-        bytes.extend_from_slice(&[kind, 0, 0, 0]);
-        bytes.extend_from_slice(&(payload.len() as u32 + 16).to_be_bytes());
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&bytes);
+        bytes.extend_from_slice(&chunk_end(kind, payload.len() as u32, crc));
         bytes
     }
 
@@ -139,6 +158,7 @@ mod tests {
         // Written by fwtool: `fwtool -S <(printf '# fake certificate')` on a file holding `hello-image-bytes`.
         let mut bytes = b"hello-image-bytes# fake certificate".to_vec();
         bytes.extend_from_slice(&[0x46, 0x57, 0x78, 0x30, 0x32, 0xFC, 0xAF, 0x3C, 0, 0, 0, 0, 0, 0, 0, 0x22]);
+        assert_eq!(chunk(b"hello-image-bytes", b"# fake certificate", TrailerKind::Signature), bytes);
         let chunks = found(&bytes);
         assert_eq!(chunks.len(), 1);
         assert_eq!(chunks[0].start, 17);
@@ -148,7 +168,7 @@ mod tests {
 
     #[test]
     fn stacked_chunks_come_first_one_first() {
-        let bytes = chunk(&chunk(b"image", b"{}", 1), b"cert", 0);
+        let bytes = chunk(&chunk(b"image", b"{}", TrailerKind::Info), b"cert", TrailerKind::Signature);
         let chunks = found(&bytes);
         let kinds: Vec<_> = chunks.iter().map(|chunk| (chunk.start, chunk.trailer.kind)).collect();
         assert_eq!(kinds, [(5, TrailerKind::Info), (23, TrailerKind::Signature)]);
@@ -157,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_in_front_of_a_chunk_unmatches_its_crc_only() {
-        let mut bytes = chunk(b"image", b"cert", 0);
+        let mut bytes = chunk(b"image", b"cert", TrailerKind::Signature);
         bytes[2] ^= 1;
         let chunks = found(&bytes);
         assert_eq!(chunks[0].start, 5);
@@ -167,7 +187,7 @@ mod tests {
     #[test]
     fn a_size_field_that_reaches_before_the_file_or_below_the_trailer_is_no_chunk() {
         for size in [0u32, 15, 40, u32::MAX] {
-            let mut bytes = chunk(b"image", b"cert", 0);
+            let mut bytes = chunk(b"image", b"cert", TrailerKind::Signature);
             let end = bytes.len();
             bytes[end - 4..].copy_from_slice(&size.to_be_bytes());
             assert!(found(&bytes).is_empty(), "size {size}");

@@ -1,5 +1,6 @@
 //! Host name, root's password and SSH keys: shapes that the target accepts.
 
+use crate::base64;
 use crate::error::{Error, Result};
 
 /// Key types that dropbear knows.
@@ -90,7 +91,7 @@ pub(crate) fn check_ssh_key(line: &str) -> Result<String> {
         return refuse(format!("the SSH key `{shown}` ends after its type"));
     };
     // RFC 4253 section 6.6: the blob begins with the type's name, after its length as 4 bytes.
-    let blob = base64(text);
+    let blob = base64::decode(text);
     let named = blob.as_deref().and_then(|blob| {
         let (length, rest) = blob.split_first_chunk::<4>()?;
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
@@ -100,33 +101,6 @@ pub(crate) fn check_ssh_key(line: &str) -> Result<String> {
         Some((name, length)) if name == kind.as_bytes() && length > name.len() => Ok(line.to_owned()),
         _ => refuse(format!("the SSH key `{shown}…` does not hold the base64 of a {kind} key: is it cut off?")),
     }
-}
-
-/// Decodes base64 with padding (RFC 4648 section 4).
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let body = text.trim_end_matches('=');
-    if !text.len().is_multiple_of(4) || text.len().saturating_sub(body.len()) > 2 {
-        return None;
-    }
-    let (mut bits, mut count, mut bytes) = (0_u32, 0_u32, Vec::new());
-    for byte in body.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from((bits >> count) & 0xff).ok()?);
-            bits &= (1 << count) - 1;
-        }
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

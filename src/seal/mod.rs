@@ -3,12 +3,19 @@
 mod document;
 mod form;
 mod gzip;
+mod keys;
+mod list;
+mod listed;
 mod output;
 mod profiles;
 mod raw;
+mod sign;
 mod stream;
 mod sums;
 
 pub(crate) use document::Document;
-pub(crate) use output::Output;
+pub(crate) use keys::KeyFiles;
+pub(crate) use listed::ListedDigests;
+pub(crate) use output::{Output, exists};
+pub(crate) use sign::{FileMessage, Signer, read_range, read_small, sha256_of, signature_of};
 pub(crate) use sums::{check_sums, update_sums};

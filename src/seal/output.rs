@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
 use super::form::{OutputForm, Subject, form_of};
+use super::sign::Signer;
 use super::stream::Stream;
 use crate::error::{Error, Result};
 use crate::image::{Disk, Form};
@@ -31,8 +32,10 @@ pub(crate) struct Sealed {
     pub(crate) form: Form,
     /// Its length in bytes.
     pub(crate) length: u64,
-    /// SHA-256 of the file, 64 lower-case hex digits. No trailer is written, so it is `sha256_unsigned` as well.
+    /// SHA-256 of the file, 64 lower-case hex digits.
     pub(crate) sha256: String,
+    /// SHA-256 of the file without the signature chunk behind it; the same where there is none.
+    pub(crate) sha256_unsigned: String,
 }
 
 impl Output {
@@ -55,20 +58,33 @@ impl Output {
         Ok(Self { path: path.to_owned(), form, force, file })
     }
 
-    /// Writes `disk` and gives the file its name.
+    /// Its path, as given.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether its form can carry a signature behind the image.
+    pub(crate) fn takes_trailer(&self) -> bool {
+        matches!(self.form.form, Form::Raw | Form::Gzip)
+    }
+
+    /// Writes `disk`, with a signature chunk behind it where `signer` has a certificate, and gives the file its name.
     ///
     /// # Errors
-    /// I/O; usage when the output came into being since it was prepared. No temporary file stays behind.
-    pub(crate) fn write(mut self, disk: &Disk, progress: &dyn Progress) -> Result<Sealed> {
+    /// I/O; unsupported when the chunk would be too long; usage when the output came into being since it was prepared.
+    /// No temporary file stays behind.
+    pub(crate) fn write(mut self, disk: &Disk, signer: Option<&Signer>, progress: &dyn Progress) -> Result<Sealed> {
         let name = self.path.file_name().unwrap_or_default().display().to_string();
         progress.begin(&format!("{} {name}", self.form.verb), Some(disk.length()));
         let mut out = Stream::new(self.file.as_file_mut());
         let written = (self.form.write)(&Subject { disk, progress }, &mut out).and_then(|()| out.finish());
         progress.end();
-        let (length, sha256) = written.map_err(|error| cannot_write(&self.path, error))?;
+        let (unsigned_length, sha256_unsigned) = written.map_err(|error| cannot_write(&self.path, error))?;
         let Self { path, form, force, file } = self;
+        let chunk = signer.map(|signer| signer.append_chunk(file.as_file(), &path, unsigned_length)).transpose()?;
+        let (length, sha256) = chunk.flatten().unwrap_or_else(|| (unsigned_length, sha256_unsigned.clone()));
         persist(file, &path, force)?;
-        Ok(Sealed { path, form: form.form, length, sha256 })
+        Ok(Sealed { path, form: form.form, length, sha256, sha256_unsigned })
     }
 }
 
@@ -127,7 +143,8 @@ pub(super) fn check_existing(path: &Path, metadata: &Metadata, input: Option<&Pa
     Ok(())
 }
 
-pub(super) fn exists(path: &Path) -> Error {
+/// The error of an output that is there already.
+pub(crate) fn exists(path: &Path) -> Error {
     Error::usage(format!("the output {} exists already", path.display()))
         .remedy("give another name, or --force to replace it")
 }
@@ -235,7 +252,7 @@ mod tests {
         for (name, form) in [("a.img.gz", Form::Gzip), ("A.GZ", Form::Gzip), ("a.img", Form::Raw), ("a.raw", Form::Raw)]
         {
             let path = folder.path().join(name);
-            let sealed = Output::prepare(&path, Some(&input), false).unwrap().write(&disk(), &Silent).unwrap();
+            let sealed = Output::prepare(&path, Some(&input), false).unwrap().write(&disk(), None, &Silent).unwrap();
             let bytes = fs::read(&path).unwrap();
             assert_eq!(sealed.form, form);
             assert_eq!(sealed.length, bytes.len() as u64);
@@ -255,7 +272,8 @@ mod tests {
         let length = usize::try_from(original.disk.length()).unwrap();
         for name in ["out.img.gz", "out.img"] {
             let path = folder.path().join(name);
-            let sealed = Output::prepare(&path, Some(&input), false).unwrap().write(&original.disk, &Silent).unwrap();
+            let sealed =
+                Output::prepare(&path, Some(&input), false).unwrap().write(&original.disk, None, &Silent).unwrap();
             let image = Image::open(&path, &Silent).unwrap();
             assert_eq!((image.container.form, &image.container.sha256), (sealed.form, &sealed.sha256));
             assert_eq!(image.table, original.table);
@@ -280,7 +298,7 @@ mod tests {
         let path = folder.path().join("out.img");
         let output = Output::prepare(&path, Some(&input), false).unwrap();
         fs::write(&path, b"precious").unwrap();
-        let error = output.write(&disk(), &Silent).unwrap_err();
+        let error = output.write(&disk(), None, &Silent).unwrap_err();
         assert_eq!(error.message(), format!("the output {} exists already", path.display()));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
         assert_eq!(names(folder.path()), ["input.img", "out.img"]);
@@ -293,7 +311,7 @@ mod tests {
         fs::write(&path, b"old").unwrap();
         let message = format!("the output {} exists already", path.display());
         assert_eq!(refusal(&path, &input, false), (Kind::Usage, message));
-        Output::prepare(&path, Some(&input), true).unwrap().write(&disk(), &Silent).unwrap();
+        Output::prepare(&path, Some(&input), true).unwrap().write(&disk(), None, &Silent).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), disk().length());
     }
 
@@ -359,7 +377,7 @@ mod tests {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};
         let (folder, input) = folder();
         let path = folder.path().join("out.img");
-        Output::prepare(&path, Some(&input), false).unwrap().write(&disk(), &Silent).unwrap();
+        Output::prepare(&path, Some(&input), false).unwrap().write(&disk(), None, &Silent).unwrap();
         let metadata = fs::metadata(&path).unwrap();
         let reference = folder.path().join("reference");
         fs::write(&reference, b"").unwrap();

@@ -13,30 +13,54 @@ struct Entry {
     size: Option<Range<usize>>,
 }
 
-/// The `sha256` values of the image entries with the name `name`.
-///
-/// # Errors
-/// A text that is no JSON.
-pub(super) fn digests(text: &str, name: &str) -> serde_json::Result<Vec<String>> {
-    let entries = entries(text, name)?;
-    let digests = entries.into_iter().filter_map(|entry| string(text, &entry.sha256?));
-    Ok(digests.map(|digest| digest.to_ascii_lowercase()).collect())
+/// What an entry that was found says of its image, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) sha256: Option<String>,
+    pub(super) sha256_unsigned: Option<String>,
+    pub(super) size: Option<String>,
 }
 
-/// `text` with the new digest and size (in bytes) in the entries with the name `name`; `None` when there is none. An
-/// image without a trailer has the same digest signed and unsigned. A field that is absent is not added.
+/// What the image entries with the name `name` say.
 ///
 /// # Errors
 /// A text that is no JSON.
-pub(super) fn updated(text: &str, name: &str, sha256: &str, size: u64) -> serde_json::Result<Option<String>> {
+pub(super) fn told(text: &str, name: &str) -> serde_json::Result<Vec<Told>> {
+    let digest = |place: Option<Range<usize>>| Some(string(text, &place?)?.to_ascii_lowercase());
+    let told = |entry: Entry| Told {
+        sha256: digest(entry.sha256),
+        sha256_unsigned: digest(entry.sha256_unsigned),
+        size: entry.size.and_then(|place| text.get(place)).map(str::to_owned),
+    };
+    Ok(entries(text, name)?.into_iter().map(told).collect())
+}
+
+/// What an entry is to say of its image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed<'a> {
+    /// SHA-256 of the file.
+    pub(super) sha256: &'a str,
+    /// SHA-256 of the file without the signature chunk behind it; the same where there is none.
+    pub(super) sha256_unsigned: &'a str,
+    /// Length of the file in bytes.
+    pub(super) size: u64,
+}
+
+/// `text` with the new digests and size in the entries with the name `name`; `None` when there is none. A field that is
+/// absent is not added.
+///
+/// # Errors
+/// A text that is no JSON.
+pub(super) fn updated(text: &str, name: &str, listed: &Listed<'_>) -> serde_json::Result<Option<String>> {
     let entries = entries(text, name)?;
     if entries.is_empty() {
         return Ok(None);
     }
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
     for Entry { sha256: signed, sha256_unsigned: unsigned, size: length } in entries {
-        edits.extend([signed, unsigned].into_iter().flatten().map(|place| (place, format!("\"{sha256}\""))));
-        edits.extend(length.map(|place| (place, size.to_string())));
+        edits.extend(signed.map(|place| (place, format!("\"{}\"", listed.sha256))));
+        edits.extend(unsigned.map(|place| (place, format!("\"{}\"", listed.sha256_unsigned))));
+        edits.extend(length.map(|place| (place, listed.size.to_string())));
     }
     // From the back, so that the places in front stay where they are.
     edits.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
@@ -153,6 +177,19 @@ mod tests {
         "ab".repeat(32)
     }
 
+    /// An image without a signature chunk.
+    fn listed(sha256: &str, size: u64) -> Listed<'_> {
+        Listed { sha256, sha256_unsigned: sha256, size }
+    }
+
+    #[test]
+    fn a_signed_image_has_two_digests() {
+        let text = r#"{"name":"a","sha256":"x","sha256_unsigned":"y"}"#;
+        let listed = Listed { sha256: "signed", sha256_unsigned: "bare", size: 1 };
+        let expected = r#"{"name":"a","sha256":"signed","sha256_unsigned":"bare"}"#;
+        assert_eq!(updated(text, "a", &listed).unwrap().unwrap(), expected);
+    }
+
     /// The entry of `name` and everything else, as JSON.
     fn split(text: &str, name: &str) -> (Value, Value) {
         let mut all: Value = serde_json::from_str(text).unwrap();
@@ -163,7 +200,7 @@ mod tests {
 
     #[test]
     fn only_the_named_entry_changes_and_only_its_digests() {
-        let new = updated(FIXTURE, NAME, &new_digest(), 7).unwrap().unwrap();
+        let new = updated(FIXTURE, NAME, &listed(&new_digest(), 7)).unwrap().unwrap();
         let (mut before, others_before) = split(FIXTURE, NAME);
         let (after, others_after) = split(&new, NAME);
         assert_eq!(others_before, others_after);
@@ -178,23 +215,25 @@ mod tests {
     fn the_size_changes_where_there_is_one_and_the_formatting_stays() {
         let text = "{ \"images\" : [\n  {\"size\": 1 , \"name\":\"\\u0061.img\", \"x\": [{\"y\": \"}\\\"\"}],\n\
             \"sha256\" : \"old\", \"title\": \"caf\\u00e9\"} ] }\n";
-        let new = updated(text, "a.img", "new", 123_456).unwrap().unwrap();
+        let new = updated(text, "a.img", &listed("new", 123_456)).unwrap().unwrap();
         assert_eq!(new, text.replace("\"old\"", "\"new\"").replace(": 1 ,", ": 123456 ,"));
     }
 
     #[test]
     fn a_name_that_is_not_listed_changes_nothing() {
-        assert_eq!(updated(FIXTURE, "other.img.gz", &new_digest(), 7).unwrap(), None);
+        assert_eq!(updated(FIXTURE, "other.img.gz", &listed("new", 7)).unwrap(), None);
     }
 
     #[test]
     fn what_is_no_json_is_an_error() {
-        assert!(updated("{\"images\":[", NAME, &new_digest(), 7).is_err());
+        assert!(updated("{\"images\":[", NAME, &listed("new", 7)).is_err());
     }
 
     #[test]
     fn the_listed_digest_is_found() {
         let digest = "f8be22dbe83a99b1295f3c55835bb8284d53dd10dd4cafd1a6a4c410a13012af";
-        assert_eq!(digests(FIXTURE, NAME).unwrap(), [digest]);
+        let told = told(FIXTURE, NAME).unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].sha256.as_deref(), Some(digest));
     }
 }

@@ -3,22 +3,21 @@
 //! The order of an update is image, `profiles.json`, `sha256sums`, each whole or not at all. A crash in between leaves
 //! a right image beside stale sums; the same run again mends them.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::list::{lines, read_list, with_entry};
 use super::output::{Sealed, folder_of, replace_file};
-use super::profiles;
+use super::profiles::{self, Listed};
+use super::sign::{Signer, signature_of};
 use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 
-const SUMS: &str = "sha256sums";
-const PROFILES: &str = "profiles.json";
-/// Detached signatures over the bytes of `sha256sums`.
-const SIGNATURES: [&str; 2] = ["sha256sums.sig", "sha256sums.asc"];
-/// Longest list that is read; the one of a whole buildbot target has a few MB.
-const LONGEST: u64 = 64 << 20;
+pub(super) const SUMS: &str = "sha256sums";
+pub(super) const PROFILES: &str = "profiles.json";
+/// Detached signatures over the bytes of `sha256sums`: usign's, GPG's.
+const SIGNATURES: [&str; 2] = [SUMS_SIGNATURE, "sha256sums.asc"];
+/// usign's.
+pub(super) const SUMS_SIGNATURE: &str = "sha256sums.sig";
 
 /// What [`update_sums`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,22 +58,31 @@ pub(crate) fn check_sums(input: &Path, sha256: &str) -> Result<Vec<String>> {
     }
     let path = folder.join(PROFILES);
     if let Some(content) = read_list(&path)? {
-        let listed = std::str::from_utf8(&content).ok().and_then(|text| profiles::digests(text, name).ok());
-        compare(&path, &listed.unwrap_or_default())?;
+        let told = std::str::from_utf8(&content).ok().and_then(|text| profiles::told(text, name).ok());
+        let listed = told.unwrap_or_default().into_iter().filter_map(|entry| entry.sha256);
+        compare(&path, &listed.collect::<Vec<_>>())?;
     }
     Ok(agreeing)
 }
 
 /// Enters `sealed` into the `sha256sums` and the `profiles.json` beside it, where they are; `create` makes a
-/// `sha256sums` where there is none. Only the entries of the output's own name (and of a `profiles.json` that lists it)
-/// change. A `profiles.json` that does not list the output is left alone: it describes a build, and the output is none
-/// of its products.
+/// `sha256sums` where there is none. `signer` signs the output and the list. Only the entries of the output's own name
+/// (and of a `profiles.json` that lists it) change. A `profiles.json` that does not list the output is left alone: it
+/// describes a build, and the output is none of its products.
 ///
 /// # Errors
 /// I/O.
-pub(crate) fn update_sums(sealed: &Sealed, create: bool) -> Result<SumsUpdate> {
+pub(crate) fn update_sums(sealed: &Sealed, create: bool, signer: Option<&Signer>) -> Result<SumsUpdate> {
     let mut update = SumsUpdate::default();
     let folder = folder_of(&sealed.path);
+    match signer {
+        Some(signer) => update.updated.extend(signer.sign_file(&sealed.path)?),
+        None if signature_of(&sealed.path).exists() => update.remarks.push(format!(
+            "{} belongs to another image; sign the new one (--sign) or remove the signature",
+            signature_of(&sealed.path).display()
+        )),
+        None => {}
+    }
     let name = match sealed.path.file_name().and_then(|name| name.to_str()) {
         Some(name) if !name.contains(['\n', '\r', '\\']) => name,
         _ => {
@@ -87,7 +95,7 @@ pub(crate) fn update_sums(sealed: &Sealed, create: bool) -> Result<SumsUpdate> {
     let path = folder.join(SUMS);
     let (old, is_new) = match read_list(&path)? {
         Some(content) => (content, false),
-        None if create => (Vec::new(), true),
+        None if create || signer.is_some() => (Vec::new(), true),
         None => return Ok(update),
     };
     let mut content = old.clone();
@@ -97,14 +105,19 @@ pub(crate) fn update_sums(sealed: &Sealed, create: bool) -> Result<SumsUpdate> {
             content = with_entry(&content, entry, digest);
         }
     }
-    if is_new || content != old {
+    let is_changed = is_new || content != old;
+    if is_changed {
         replace_file(&path, &content)?;
         update.updated.push(path);
-        for signature in SIGNATURES.iter().filter(|signature| folder.join(signature).exists()) {
-            update.remarks.push(format!(
-                "{signature} no longer matches the changed {SUMS}; sign it again or remove the signature"
-            ));
-        }
+    }
+    if let Some(signer) = signer {
+        update.updated.extend(signer.sign_sums(&folder)?);
+    }
+    let stale = SIGNATURES.iter().filter(|name| is_changed && (signer.is_none() || **name != SUMS_SIGNATURE));
+    for signature in stale.filter(|name| folder.join(name).exists()) {
+        update
+            .remarks
+            .push(format!("{signature} no longer matches the changed {SUMS}; sign it again or remove the signature"));
     }
     Ok(update)
 }
@@ -123,7 +136,9 @@ fn update_profiles(folder: &Path, name: &str, sealed: &Sealed, update: &mut Sums
             return Ok(None);
         }
     };
-    match profiles::updated(text, name, &sealed.sha256, sealed.length) {
+    let Sealed { sha256, sha256_unsigned, length, .. } = sealed;
+    let listed = Listed { sha256, sha256_unsigned, size: *length };
+    match profiles::updated(text, name, &listed) {
         Ok(Some(new)) => {
             if new != text {
                 replace_file(&path, new.as_bytes())?;
@@ -140,74 +155,6 @@ fn update_profiles(folder: &Path, name: &str, sealed: &Sealed, update: &mut Sums
             Ok(None)
         }
     }
-}
-
-/// The content of the file at `path`; `None` when there is none.
-fn read_list(path: &Path) -> Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("open", path, error)),
-    };
-    let mut content = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut content).map_err(|error| Error::io("read", path, error))?;
-    if content.len() as u64 > LONGEST {
-        return Err(Error::unsupported(format!("{} is longer than {LONGEST} bytes", path.display()))
-            .remedy("move it out of the image's folder"));
-    }
-    Ok(Some(content))
-}
-
-/// One well-formed line: 64 hex digits, a blank, a blank or asterisk, the path.
-struct Line<'a> {
-    /// Where the digest lies in the list.
-    place: Range<usize>,
-    digest: &'a str,
-    path: &'a [u8],
-}
-
-impl Line<'_> {
-    fn names(&self, name: &str) -> bool {
-        self.path.strip_prefix(b"./").unwrap_or(self.path) == name.as_bytes()
-    }
-}
-
-/// The well-formed lines of `list`.
-fn lines(list: &[u8]) -> impl Iterator<Item = Line<'_>> {
-    let mut start = 0;
-    list.split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {
-        let place = start..start + 64;
-        start += line.len();
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let (digest, rest) = line.split_at_checked(64)?;
-        let path = rest.strip_prefix(b" *").or_else(|| rest.strip_prefix(b"  "))?;
-        let digest =
-            std::str::from_utf8(digest).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-        Some(Line { place, digest, path })
-    })
-}
-
-/// `list` with the entry of `name` replaced where it is, or put in front of the first greater path (the lists are
-/// sorted in the C locale). All other bytes stay.
-fn with_entry(list: &[u8], name: &str, digest: &str) -> Vec<u8> {
-    let mut new = list.to_vec();
-    let places: Vec<_> = lines(list).filter(|line| line.names(name)).map(|line| line.place).collect();
-    if !places.is_empty() {
-        for place in places {
-            for (old, new) in new.iter_mut().skip(place.start).zip(digest.bytes().take(place.len())) {
-                *old = new;
-            }
-        }
-        return new;
-    }
-    let at = lines(list).find(|line| line.path > name.as_bytes()).map_or(list.len(), |line| line.place.start);
-    let mut entry = format!("{digest} *{name}\n");
-    if at == list.len() && list.last().is_some_and(|byte| *byte != b'\n') {
-        entry.insert(0, '\n');
-    }
-    new.splice(at..at, entry.into_bytes());
-    new
 }
 
 #[cfg(test)]
@@ -232,7 +179,8 @@ mod tests {
         let path = folder.path().join(name);
         fs::write(&path, content).unwrap();
         let (length, sha256) = (content.len() as u64, sha256_hex(content));
-        (folder, Sealed { path, form: Form::Gzip, length, sha256 })
+        let sha256_unsigned = sha256.clone();
+        (folder, Sealed { path, form: Form::Gzip, length, sha256, sha256_unsigned })
     }
 
     fn read(folder: &tempfile::TempDir, name: &str) -> String {
@@ -263,7 +211,7 @@ mod tests {
     #[test]
     fn updated_lists_satisfy_sha256sum_and_change_in_two_lines_only() {
         let (folder, sealed) = folder(NAME, b"new image");
-        let update = update_sums(&sealed, false).unwrap();
+        let update = update_sums(&sealed, false, None).unwrap();
         assert_eq!(update.updated, [folder.path().join(PROFILES), folder.path().join(SUMS)]);
         let remark = "sha256sums.sig no longer matches the changed sha256sums; sign it again or remove the signature";
         assert_eq!(update.remarks, [remark]);
@@ -279,24 +227,24 @@ mod tests {
             .expect("sha256sum is needed");
         assert!(checked.status.success(), "{checked:?}");
         assert_eq!(check_sums(&sealed.path, &sealed.sha256).unwrap(), ["sha256sums", "profiles.json"]);
-        assert_eq!(update_sums(&sealed, false).unwrap(), SumsUpdate::default(), "the second time");
+        assert_eq!(update_sums(&sealed, false, None).unwrap(), SumsUpdate::default(), "the second time");
     }
 
     #[test]
     fn a_run_that_broke_off_behind_profiles_json_is_mended() {
         let (folder, sealed) = folder(NAME, b"new image");
         let sums = read(&folder, SUMS);
-        update_sums(&sealed, false).unwrap();
+        update_sums(&sealed, false, None).unwrap();
         let whole = read(&folder, SUMS);
         fs::write(folder.path().join(SUMS), sums).unwrap();
-        update_sums(&sealed, false).unwrap();
+        update_sums(&sealed, false, None).unwrap();
         assert_eq!(read(&folder, SUMS), whole);
     }
 
     #[test]
     fn a_new_name_is_entered_in_order_and_leaves_profiles_json_alone() {
         let (folder, sealed) = folder("openwrt-mini-ib-ext4-router.img.gz", b"image");
-        let update = update_sums(&sealed, false).unwrap();
+        let update = update_sums(&sealed, false, None).unwrap();
         let after = read(&folder, SUMS);
         let names: Vec<_> = after.lines().map(|line| line.split_at(66).1).collect();
         assert!(names.is_sorted(), "{names:?}");
@@ -313,23 +261,8 @@ mod tests {
         for list in [SUMS, PROFILES] {
             fs::remove_file(folder.path().join(list)).unwrap();
         }
-        assert_eq!(update_sums(&sealed, false).unwrap(), SumsUpdate::default());
-        update_sums(&sealed, true).unwrap();
+        assert_eq!(update_sums(&sealed, false, None).unwrap(), SumsUpdate::default());
+        update_sums(&sealed, true, None).unwrap();
         assert_eq!(read(&folder, SUMS), format!("{} *a.img.gz\n", sealed.sha256));
-    }
-
-    #[test]
-    fn other_lines_keep_their_bytes_whatever_they_are() {
-        let digest = "0".repeat(64);
-        let list = format!("# made by hand\n{digest}  b\r\nnonsense\n{digest}  ./d\n{digest} *last").into_bytes();
-        let ones = "1".repeat(64);
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let old = text(list.clone());
-        assert_eq!(text(with_entry(&list, "b", &ones)), old.replace(&format!("{digest}  b"), &format!("{ones}  b")));
-        assert_eq!(
-            text(with_entry(&list, "d", &ones)),
-            old.replace(&format!("{digest}  ./d"), &format!("{ones}  ./d"))
-        );
-        assert_eq!(text(with_entry(&list, "z", &ones)), format!("{old}\n{ones} *z\n"));
     }
 }

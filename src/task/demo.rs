@@ -36,7 +36,7 @@ pub(crate) fn demo(folder: &Path, progress: &dyn Progress) -> Result<DemoReport>
         ..CommandLineWishes::default()
     };
     let asked = CommandLineWishes { modules: Vec::new(), ..wishes.clone() };
-    let look = |image: &PathBuf, wishes| VerifyRequest { image: image.clone(), wishes, skip: Vec::new() };
+    let look = |image: &PathBuf, wishes| VerifyRequest { image: image.clone(), wishes, ..VerifyRequest::default() };
     let verify_before = verify(&look(&input, CommandLineWishes::default()), progress)?;
     let request = PatchRequest {
         image: input.clone(),

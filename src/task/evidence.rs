@@ -43,6 +43,7 @@ pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> 
         system,
         load,
         expectations,
+        authenticity: None,
     }
 }
 

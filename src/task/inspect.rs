@@ -9,9 +9,9 @@ use crate::kernel::{KernelExports, SymbolTable};
 use crate::openwrt::System;
 use crate::progress::Progress;
 
-use super::evidence;
 use super::scene::{Located, Scene};
 use super::{FilesystemRow, InspectReport, KernelFacts, OptionRow};
+use super::{authenticity, evidence};
 
 /// Options whose presence in the kernel decides which InfiniBand modules load.
 const OPTIONS: [&str; 6] = ["INFINIBAND", "IRQ_POLL", "HMM_MIRROR", "DMA_SHARED_BUFFER", "MMU_NOTIFIER", "CGROUP_RDMA"];
@@ -45,6 +45,7 @@ pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectRep
     Ok(InspectReport {
         image: path.to_owned(),
         container: scene.image.container.clone(),
+        signature: authenticity::described(path, &scene.image)?,
         disk_length: scene.image.disk.length(),
         table: scene.image.table.clone(),
         filesystems: scene.partitions.iter().map(|located| row(&scene, located)).collect(),

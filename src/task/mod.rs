@@ -1,18 +1,22 @@
 //! The jobs of the program, each one road from an opened image to a report: patch, verify, inspect, demo. They join
 //! the rooms; they know nothing of clap or terminals.
 
+mod authenticity;
 mod demo;
 mod evidence;
 mod given_kernel;
 mod graph;
 mod inspect;
 mod kernel_swap;
+mod keygen;
 mod module_set;
 mod patch;
 mod report;
 mod request;
 mod scene;
+mod signer;
 mod steps;
+mod trust;
 mod verify;
 mod wishes;
 
@@ -20,10 +24,11 @@ pub(crate) use demo::demo;
 pub(crate) use graph::{GraphReport, graph};
 pub(crate) use inspect::inspect;
 pub(crate) use kernel_swap::SwapFacts;
+pub(crate) use keygen::keygen;
 pub(crate) use patch::patch;
 pub(crate) use report::{
-    DemoReport, EditRow, FilesystemRow, InspectReport, KernelFacts, ModuleRow, OptionRow, OutputFacts, PatchOutcome,
-    PatchReport, VerifyReport,
+    DemoReport, EditRow, FilesystemRow, InspectReport, KernelFacts, KeygenReport, ModuleRow, OptionRow, OutputFacts,
+    PatchOutcome, PatchReport, VerifyReport,
 };
-pub(crate) use request::{PatchRequest, VerifyRequest};
+pub(crate) use request::{PatchRequest, SigningRequest, TrustRequest, VerifyRequest};
 pub(crate) use verify::verify;

@@ -6,6 +6,7 @@ use crate::plan::{Content, Edit, Finding, Role};
 use crate::progress::Progress;
 use crate::seal::Output;
 
+use super::signer::{certified, readable_by_others, signer};
 use super::steps::{self, Opened, Planned, Wished, note};
 use super::{EditRow, PatchOutcome, PatchReport, PatchRequest};
 
@@ -16,9 +17,11 @@ use super::{EditRow, PatchOutcome, PatchReport, PatchRequest};
 pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<PatchReport> {
     let wished = steps::wished(&request.wishes)?;
     let output = prepare_output(request)?;
+    let signer = signer(request.signing.as_ref(), output.as_ref(), request.force)?;
     let opened = steps::open(&request.image, progress)?;
     let planned = steps::planned(&opened, &wished, request.keep_debug)?;
     let mut report = report(&opened, &wished, &planned);
+    report.findings.extend(request.signing.as_ref().and_then(|signing| readable_by_others(&signing.key)));
     let Some(output) = output else {
         return Ok(report);
     };
@@ -26,6 +29,10 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
     if epoch.is_none() && !report.edits.is_empty() {
         report.findings.push(undated());
     }
+    let signer = match (signer, &request.signing) {
+        (Some(signer), Some(signing)) => Some(certified(signer, signing, epoch, &mut report.findings)?),
+        _ => None,
+    };
     let result = steps::carried_out(&opened, &planned, epoch.unwrap_or(0))?;
     let checks = steps::checked(result.clone(), &wished, &request.skip, &request.allow);
     let is_refused = checks.failed();
@@ -34,7 +41,8 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
         report.outcome = PatchOutcome::Refused;
         return Ok(report);
     }
-    report.output = Some(steps::sealed(output, &result, request.sums, &mut report.findings, progress)?);
+    report.output =
+        Some(steps::sealed(output, &result, request.sums, signer.as_ref(), &mut report.findings, progress)?);
     report.outcome = PatchOutcome::Written;
     Ok(report)
 }

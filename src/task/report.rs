@@ -51,7 +51,11 @@ pub(crate) struct OutputFacts {
     pub(crate) length: u64,
     /// SHA-256 of the file.
     pub(crate) sha256: String,
-    /// Other files updated beside it (`sha256sums`, `profiles.json`).
+    /// SHA-256 of the file without the signature chunk behind it; the same where there is none.
+    pub(crate) sha256_unsigned: String,
+    /// Fingerprint of the key that signed it, where one did.
+    pub(crate) signed_by: Option<String>,
+    /// Other files updated beside it (`sha256sums`, `profiles.json`, signatures).
     pub(crate) updated: Vec<PathBuf>,
 }
 
@@ -173,6 +177,8 @@ pub(crate) struct InspectReport {
     pub(crate) image: PathBuf,
     /// The wrapping.
     pub(crate) container: Container,
+    /// What the signature behind the image is, where there is one; whether it holds is for `verify` to say.
+    pub(crate) signature: Option<String>,
     /// Length of the disk in bytes.
     pub(crate) disk_length: u64,
     /// The partition table; `None` where one filesystem fills the image.
@@ -210,6 +216,17 @@ pub(crate) struct FilesystemRow {
     pub(crate) packing: Option<Packing>,
     /// What was written behind a squashfs since it was made, which is not looked at.
     pub(crate) overlay: Option<LiveOverlay>,
+}
+
+/// What `keygen` made.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct KeygenReport {
+    /// The secret key file.
+    pub(crate) secret: PathBuf,
+    /// The public key file.
+    pub(crate) public: PathBuf,
+    /// The key's name, 16 hex digits.
+    pub(crate) fingerprint: String,
 }
 
 /// What `demo` did.

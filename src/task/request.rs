@@ -4,6 +4,17 @@ use std::path::PathBuf;
 
 use crate::recipe::CommandLineWishes;
 
+/// How an output is signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SigningRequest {
+    /// The secret key file.
+    pub(crate) key: PathBuf,
+    /// Whether the image itself gets a signature chunk.
+    pub(crate) image: bool,
+    /// The chain of certificates for the chunk; without one the key certifies itself.
+    pub(crate) certificate: Option<PathBuf>,
+}
+
 /// What `patch` is asked to do.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PatchRequest {
@@ -19,6 +30,8 @@ pub(crate) struct PatchRequest {
     pub(crate) keep_debug: bool,
     /// Create `sha256sums` beside the output even where there is none.
     pub(crate) sums: bool,
+    /// Sign the output.
+    pub(crate) signing: Option<SigningRequest>,
     /// Replace an existing output.
     pub(crate) force: bool,
     /// Checks that may fail.
@@ -38,4 +51,15 @@ pub(crate) struct VerifyRequest {
     pub(crate) wishes: CommandLineWishes,
     /// Checks that are not run.
     pub(crate) skip: Vec<String>,
+    /// Whose signatures count.
+    pub(crate) trust: TrustRequest,
+}
+
+/// Whose signatures count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TrustRequest {
+    /// Public key files, and folders of them. Without any, no signature is judged.
+    pub(crate) keys: Vec<PathBuf>,
+    /// The time that certificates are held against, in seconds since 1970.
+    pub(crate) now: Option<u64>,
 }

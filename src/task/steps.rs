@@ -13,7 +13,7 @@ use crate::overlay::{self, Resolved};
 use crate::plan::{BootPlan, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
 use crate::progress::Progress;
 use crate::recipe::{CommandLineWishes, Recipe};
-use crate::seal::{self, Output};
+use crate::seal::{self, Output, Signer};
 use crate::verify::{self, Report};
 
 use super::kernel_swap::KernelSwap;
@@ -268,8 +268,8 @@ pub(super) fn checked(result: Image, wished: &Wished, skip: &[String], allow: &[
     report
 }
 
-/// Writes the output, and the digests beside it (where there are none, only with `sums`). What is to be said of these is
-/// added to `findings`.
+/// Writes the output, and the digests beside it (where there are none, only with `sums` or a `signer`). What is to be
+/// said of these is added to `findings`.
 ///
 /// # Errors
 /// I/O.
@@ -277,17 +277,20 @@ pub(super) fn sealed(
     output: Output,
     result: &Image,
     sums: bool,
+    signer: Option<&Signer>,
     findings: &mut Vec<Finding>,
     progress: &dyn Progress,
 ) -> Result<OutputFacts> {
-    let sealed = output.write(&result.disk, progress)?;
-    let sums = seal::update_sums(&sealed, sums)?;
+    let sealed = output.write(&result.disk, signer, progress)?;
+    let sums = seal::update_sums(&sealed, sums, signer)?;
     findings.extend(sums.remarks.into_iter().map(|message| note("sums", message)));
     Ok(OutputFacts {
         path: sealed.path,
         form: sealed.form,
         length: sealed.length,
         sha256: sealed.sha256,
+        sha256_unsigned: sealed.sha256_unsigned,
+        signed_by: signer.map(|signer| signer.key.public().fingerprint.to_string()),
         updated: sums.updated,
     })
 }

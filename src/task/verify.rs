@@ -5,13 +5,15 @@ use crate::image::Image;
 use crate::overlay;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::verify;
+use crate::signing::Keyring;
+use crate::verify::{self, Evidence};
 
-use super::evidence;
 use super::given_kernel::GivenKernel;
 use super::scene::Scene;
+use super::trust::keyring;
 use super::wishes::expectations;
-use super::{VerifyReport, VerifyRequest};
+use super::{TrustRequest, VerifyReport, VerifyRequest};
+use super::{authenticity, evidence};
 
 /// Runs the checks on an image.
 ///
@@ -22,6 +24,8 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     let place = || request.image.display().to_string();
     let recipe = Recipe::assemble(&request.wishes)?;
     let resolved = overlay::resolve(&recipe)?;
+    let TrustRequest { keys, now } = &request.trust;
+    let ring = if keys.is_empty() { None } else { Some(keyring(keys)?) };
     let image = Image::open(&request.image, progress)?;
     // A recipe's kernel is the one that `patch` puts into an image which boots by itself; there it is found inside.
     let named = if image.table.is_none() { &recipe.kernel } else { &request.wishes.kernel };
@@ -31,7 +35,10 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     scene.editable_root().at(place)?;
     let expectations = expectations(&resolved);
     let overlays = expectations.overlays.clone();
-    let checks = verify::run(&evidence::gather(&scene, expectations), &request.skip);
+    let judge = |ring: Keyring| authenticity::judge(&request.image, &scene.image, &ring, *now);
+    let authenticity = ring.map(judge).transpose()?;
+    let evidence = Evidence { authenticity, ..evidence::gather(&scene, expectations) };
+    let checks = verify::run(&evidence, &request.skip);
     let kernel_unknown = scene.is_bare() && scene.kernels.is_empty();
     Ok(VerifyReport { image: request.image.clone(), overlays, kernel_unknown, checks })
 }

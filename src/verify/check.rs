@@ -62,6 +62,19 @@ pub(crate) struct Evidence<'a> {
     pub(crate) load: Result<LoadReport, String>,
     /// What the overlays expect.
     pub(crate) expectations: Expectations,
+    /// Who vouches for the image, where the caller says whom he trusts.
+    pub(crate) authenticity: Option<Authenticity>,
+}
+
+/// What the signatures on an image are worth, each already judged by the keys that the caller trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Authenticity {
+    /// `sha256sums` beside the image.
+    pub(crate) sums: Outcome,
+    /// The signature beside it.
+    pub(crate) detached: Outcome,
+    /// The signature behind it.
+    pub(crate) chain: Outcome,
 }
 
 impl Evidence<'_> {

@@ -159,6 +159,7 @@ impl Specimen {
             kernels,
             system,
             expectations: self.expectations.clone(),
+            authenticity: None,
         };
         run(&evidence, &[])
     }
@@ -321,8 +322,9 @@ fn the_patched_specimen_passes_every_check_that_applies() {
     let report = Specimen::patched().report();
     let passes = |outcome: &Outcome| matches!(outcome, Outcome::Pass { .. });
     let others: Vec<_> = report.rows.iter().filter(|row| !passes(&row.outcome)).map(|row| row.id).collect();
-    // No squashfs, no MODVERSIONS, no module but InfiniBand's in the autoload files, no mlx5, no interface.
-    assert_eq!(others, ["squashfs-decompressor", "crc", "other-modules", "mixed-builds", "connected-mode"]);
+    // No squashfs, no MODVERSIONS, no module but InfiniBand's in the autoload files, no mlx5, no interface; no key.
+    let inapplicable = ["squashfs-decompressor", "crc", "other-modules", "mixed-builds", "connected-mode"];
+    assert_eq!(others, [&inapplicable[..], super::AUTHENTICITY].concat());
     assert_eq!(report.count().skipped, others.len());
 }
 
@@ -364,6 +366,7 @@ fn a_skipped_check_has_no_row() {
         system: Err("x".into()),
         load: Err("x".into()),
         expectations: Expectations::default(),
+        authenticity: None,
     };
     let report = run(&evidence, &["boot-entries".into()]);
     assert!(report.rows.iter().all(|row| row.id != "boot-entries"));

@@ -18,4 +18,5 @@ mod live_overlay;
 mod made_images;
 mod patch;
 mod rootfs;
+mod signing;
 mod support;

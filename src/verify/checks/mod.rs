@@ -1,5 +1,6 @@
 //! The checks, by subject.
 
+mod authenticity;
 mod autoload;
 mod boot;
 mod causes;
@@ -14,10 +15,12 @@ mod network;
 mod set;
 mod squashfs;
 
+pub(crate) use authenticity::AUTHENTICITY;
+
 use super::{Check, Evidence, Outcome};
 use crate::openwrt::System;
 
-/// The table, in the order in which it is printed: from the outside of the image to the inside.
+/// The table, in the order in which it is printed: from the outside of the image to the inside, then who vouches for it.
 pub(crate) const CHECKS: &[Check] = &[
     container::CONTAINER,
     container::PARTITION_TABLE,
@@ -56,6 +59,10 @@ pub(crate) const CHECKS: &[Check] = &[
     files::NETWORK_SCRIPT,
     files::INIT_SCRIPT,
     files::FILES_PRESENT,
+    authenticity::SIGNED,
+    authenticity::SUMS_SIGNATURE,
+    authenticity::IMAGE_SIGNATURE,
+    authenticity::IMAGE_CERTIFICATE,
 ];
 
 /// Why nothing is judged of partitions and of what starts the system from them.

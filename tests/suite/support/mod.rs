@@ -20,7 +20,7 @@ pub(crate) use judge::{Job, judge};
 pub(crate) use kmodloader::{Insertion, load_order};
 pub(crate) use machine::boot;
 pub(crate) use made::{BootKind, RootKind, fix_gpt_checksums, image, system_of_fixture};
-pub(crate) use oracle::{copy_kernel, debugfs, e2fsck, fsck_fat, modinfo, rdump, tool};
+pub(crate) use oracle::{copy_kernel, debugfs, e2fsck, fsck_fat, gzip_readers_agree, modinfo, rdump, tool};
 pub(crate) use program::{Ran, ibwrt, run};
 pub(crate) use tree::{Tree, sha256};
 

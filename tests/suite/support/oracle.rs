@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("sgdisk", "gdisk"),
+    ("signify-openbsd", "signify-openbsd"),
     ("unsquashfs", "squashfs-tools"),
 ];
 
