@@ -6,6 +6,7 @@ pub mod cli;
 mod apply;
 mod base64;
 mod civil;
+mod crc;
 mod digest;
 mod error;
 mod filesystem;

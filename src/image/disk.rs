@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::gzip::DeflateStream;
 use crate::error::{Error, Result};
 
 /// Bytes per changed page: the unit of copying and of [`Disk::changed_pages`].
@@ -24,6 +25,16 @@ struct Base {
     length: u64,
     /// Region number → its [`REGION`] bytes; what is absent is all zeroes.
     regions: BTreeMap<u64, Arc<[u8]>>,
+    /// The deflate stream that the content was unpacked from.
+    origin: Option<Origin>,
+}
+
+/// Where the content of a base came from.
+#[derive(Debug, Clone)]
+struct Origin {
+    stream: Arc<DeflateStream>,
+    /// How many bytes of the base are as the stream has them.
+    length: u64,
 }
 
 /// A disk's bytes. Cloning shares the base.
@@ -46,7 +57,8 @@ impl Disk {
     /// The same disk with zeroes behind it, up to `length` bytes.
     #[cfg(test)]
     pub(crate) fn lengthened(&self, length: u64) -> Self {
-        let base = Base { length: length.max(self.length()), regions: self.base.regions.clone() };
+        let length = length.max(self.length());
+        let base = Base { length, regions: self.base.regions.clone(), origin: self.base.origin.clone() };
         Self { base: Arc::new(base), changed: self.changed.clone() }
     }
 
@@ -55,7 +67,12 @@ impl Disk {
         self.base.length
     }
 
-    #[cfg(test)]
+    /// The deflate stream that the base was unpacked from, where it was kept, and how many bytes from the first one on
+    /// the base has in common with it; [changed pages](Disk::changed_pages) differ all the same.
+    pub(crate) fn stream(&self) -> Option<(&DeflateStream, u64)> {
+        self.base.origin.as_ref().map(|origin| (&*origin.stream, origin.length))
+    }
+
     /// Numbers of the pages of [`PAGE`] bytes whose content differs from the base, ascending.
     pub(crate) fn changed_pages(&self) -> impl Iterator<Item = u64> + '_ {
         self.changed.keys().copied()
@@ -146,7 +163,11 @@ impl Disk {
     /// None in practice: every write stays within the new length.
     pub(crate) fn shortened(&self, length: u64) -> Result<Self> {
         let length = length.min(self.length());
-        let mut base = Base { length, regions: self.base.regions.clone() };
+        let mut origin = self.base.origin.clone();
+        if let Some(origin) = &mut origin {
+            origin.length = origin.length.min(length);
+        }
+        let mut base = Base { length, regions: self.base.regions.clone(), origin };
         base.regions.retain(|region, _| region.saturating_mul(REGION_U64) < length);
         let cut = length / REGION_U64;
         if let Some(region) = base.regions.get_mut(&cut) {
@@ -209,7 +230,7 @@ fn within(offset: u64, unit: u64) -> usize {
 }
 
 /// Whether all of `bytes` are zero.
-fn is_zero(bytes: &[u8]) -> bool {
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
     // Comparing slices is a memcmp; testing byte by byte is several times slower.
     bytes.chunks(REGION).all(|chunk| ZEROES.get(..chunk.len()) == Some(chunk))
 }
@@ -238,6 +259,17 @@ impl DiskBuilder {
         }
     }
 
+    /// Appends `count` zeroes, in a time that does not depend on how many.
+    pub(crate) fn push_zeroes(&mut self, count: u64) {
+        let zeroes = |count: u64| ZEROES.get(..within(count, REGION_U64)).unwrap_or_default();
+        // Up to the border of a region, whole regions, and the beginning of another.
+        let to_border = (self.length.next_multiple_of(REGION_U64) - self.length).min(count);
+        self.push(zeroes(to_border));
+        let rest = (count - to_border) % REGION_U64;
+        self.length += count - to_border - rest;
+        self.push(zeroes(rest));
+    }
+
     /// Bytes appended so far.
     pub(crate) fn length(&self) -> u64 {
         self.length
@@ -249,13 +281,23 @@ impl DiskBuilder {
     }
 
     /// The finished disk.
-    pub(crate) fn build(mut self) -> Disk {
+    pub(crate) fn build(self) -> Disk {
+        self.finish(None)
+    }
+
+    /// The finished disk, which was unpacked from `stream`.
+    pub(super) fn build_from(self, stream: Arc<DeflateStream>) -> Disk {
+        let length = self.length;
+        self.finish(Some(Origin { stream, length }))
+    }
+
+    fn finish(mut self, origin: Option<Origin>) -> Disk {
         if !self.pending.is_empty() {
             let region = self.length / REGION_U64;
             self.pending.resize(REGION, 0);
             self.close_region(region);
         }
-        Disk { base: Arc::new(Base { length: self.length, regions: self.regions }), changed: BTreeMap::new() }
+        Disk { base: Arc::new(Base { length: self.length, regions: self.regions, origin }), changed: BTreeMap::new() }
     }
 
     fn close_region(&mut self, region: u64) {

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::digest::Sha256Hex;
@@ -19,17 +18,43 @@ pub(super) struct Input<'a> {
     reader: &'a mut dyn Read,
     name: PathBuf,
     progress: &'a dyn Progress,
-    hasher: SyncSender<Arc<[u8]>>,
-    chunk: Arc<[u8]>,
+    /// Takes what was read to the thread that hashes it, where somebody wants the digest.
+    hasher: Option<SyncSender<Vec<u8>>>,
+    /// Bytes of the file that were read and are still of use.
+    buffer: Vec<u8>,
+    /// Where the buffer begins in the file.
+    start: u64,
+    /// How many of the buffer's bytes are consumed.
     within: usize,
-    position: u64,
+    /// From where on in the file consumed bytes stay in the buffer.
+    held: Option<u64>,
     crc: crc32fast::Hasher,
 }
 
-impl Input<'_> {
+impl<'a> Input<'a> {
+    /// `reader` from its start. `name` stands in messages.
+    pub(super) fn new(
+        reader: &'a mut dyn Read,
+        name: &Path,
+        progress: &'a dyn Progress,
+        hasher: Option<SyncSender<Vec<u8>>>,
+    ) -> Self {
+        Self {
+            reader,
+            name: name.to_owned(),
+            progress,
+            hasher,
+            buffer: Vec::new(),
+            start: 0,
+            within: 0,
+            held: None,
+            crc: crc32fast::Hasher::new(),
+        }
+    }
+
     /// Bytes consumed so far.
     pub(super) fn position(&self) -> u64 {
-        self.position
+        self.start + self.within as u64
     }
 
     /// CRC-32 of the bytes consumed so far.
@@ -42,11 +67,16 @@ impl Input<'_> {
     /// # Errors
     /// I/O.
     pub(super) fn peek(&mut self) -> Result<&[u8]> {
-        if self.within >= self.chunk.len() {
-            self.chunk = self.read_chunk()?;
-            self.within = 0;
-        }
-        Ok(self.chunk.get(self.within..).unwrap_or_default())
+        self.peek_many(1)
+    }
+
+    /// The bytes that come next, at least `count` unless the file is over before.
+    ///
+    /// # Errors
+    /// I/O.
+    pub(super) fn peek_many(&mut self, count: usize) -> Result<&[u8]> {
+        while self.buffer.len() - self.within < count && self.read_chunk()? {}
+        Ok(self.buffer.get(self.within..).unwrap_or_default())
     }
 
     /// The whole next chunk, consumed; `None` when the file is over.
@@ -61,24 +91,64 @@ impl Input<'_> {
 
     /// Takes `count` of the peeked bytes.
     pub(super) fn consume(&mut self, count: usize) {
-        let end = self.within.saturating_add(count).min(self.chunk.len());
-        self.crc.update(self.chunk.get(self.within..end).unwrap_or_default());
-        self.position += (end - self.within) as u64;
+        let end = self.within.saturating_add(count).min(self.buffer.len());
+        self.crc.update(self.buffer.get(self.within..end).unwrap_or_default());
         self.within = end;
     }
 
-    fn read_chunk(&mut self) -> Result<Arc<[u8]>> {
-        let mut bytes = Vec::with_capacity(CHUNK);
+    /// From here on consumed bytes stay within reach.
+    pub(super) fn hold(&mut self) {
+        self.held = Some(self.position());
+    }
+
+    /// What was held before byte `start` of the file is of no use any more.
+    pub(super) fn hold_from(&mut self, start: u64) {
+        self.held = Some(start);
+    }
+
+    /// The file from byte `start` on, which is held, as far as it was read.
+    pub(super) fn held(&self, start: u64) -> &[u8] {
+        let within = start.checked_sub(self.start).and_then(|within| usize::try_from(within).ok());
+        within.and_then(|within| self.buffer.get(within..)).unwrap_or_default()
+    }
+
+    /// The bytes held up to the position. Nothing is held afterwards.
+    pub(super) fn release(&mut self) -> Vec<u8> {
+        let from = self.held.take().and_then(|held| held.checked_sub(self.start));
+        let from = from.and_then(|from| usize::try_from(from).ok()).unwrap_or(self.within).min(self.within);
+        let rest = self.buffer.split_off(self.within);
+        self.start += self.within as u64;
+        self.within = 0;
+        let mut released = std::mem::replace(&mut self.buffer, rest);
+        released.drain(..from);
+        released.shrink_to_fit();
+        released
+    }
+
+    /// Reads on; `false` when the file is over.
+    fn read_chunk(&mut self) -> Result<bool> {
+        self.drop_consumed();
+        let before = self.buffer.len();
         // A short read is not the end of the file; `take` retries until the chunk is full or the file is over.
         (&mut *self.reader)
             .take(CHUNK as u64)
-            .read_to_end(&mut bytes)
+            .read_to_end(&mut self.buffer)
             .map_err(|error| Error::io("read", &self.name, error))?;
-        self.progress.advance(bytes.len() as u64);
-        let chunk: Arc<[u8]> = bytes.into();
-        // The receiver lives as long as this sender; were it gone, the digest would be missing and be reported.
-        let _ = self.hasher.send(Arc::clone(&chunk));
-        Ok(chunk)
+        let chunk = self.buffer.get(before..).unwrap_or_default();
+        self.progress.advance(chunk.len() as u64);
+        if let Some(hasher) = &self.hasher {
+            // The receiver lives as long as this sender; were it gone, the digest would be missing and be reported.
+            let _ = hasher.send(chunk.to_vec());
+        }
+        Ok(!chunk.is_empty())
+    }
+
+    fn drop_consumed(&mut self) {
+        let until = self.held.map_or(self.position(), |held| held.min(self.position()));
+        let count = until.checked_sub(self.start).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+        self.buffer.drain(..count);
+        self.start += count as u64;
+        self.within -= count;
     }
 }
 
@@ -92,7 +162,7 @@ pub(super) fn with_digest<T>(
     progress: &dyn Progress,
     work: impl FnOnce(&mut Input<'_>) -> Result<T>,
 ) -> Result<(T, String)> {
-    let (sender, receiver) = sync_channel::<Arc<[u8]>>(QUEUE);
+    let (sender, receiver) = sync_channel::<Vec<u8>>(QUEUE);
     std::thread::scope(|scope| {
         let digest = scope.spawn(move || {
             let mut digest = Sha256Hex::default();
@@ -101,16 +171,7 @@ pub(super) fn with_digest<T>(
             }
             digest.finish()
         });
-        let mut input = Input {
-            reader,
-            name: name.to_owned(),
-            progress,
-            hasher: sender,
-            chunk: Arc::default(),
-            within: 0,
-            position: 0,
-            crc: crc32fast::Hasher::new(),
-        };
+        let mut input = Input::new(reader, name, progress, Some(sender));
         let result = work(&mut input);
         drop(input); // closes the channel: the thread ends
         let digest = digest

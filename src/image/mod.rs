@@ -11,9 +11,10 @@ mod trailer;
 mod volume;
 
 pub(crate) use container::{Container, Form, Image};
-pub(crate) use disk::Disk;
 #[cfg(test)]
 pub(crate) use disk::DiskBuilder;
+pub(crate) use disk::{Disk, PAGE};
+pub(crate) use gzip::DeflateStream;
 #[cfg(test)]
 pub(crate) use partition::Lba;
 pub(crate) use partition::{Partition, PartitionTable, SECTOR, Scheme};

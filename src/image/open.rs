@@ -20,12 +20,34 @@ const MOST_CONTENT: u64 = 4 << 30;
 /// Most bytes behind a gzip member; trailers need a few hundred.
 const LONGEST_TAIL: u64 = 64 << 20;
 
+/// What of an image file stays in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// The disk's bytes.
+    Disk,
+    /// The stream that they were unpacked from as well.
+    DiskAndStream,
+}
+
 impl Image {
-    /// Opens the image file at `path`, `.img` or `.img.gz`.
+    /// Opens the image file at `path`, `.img` or `.img.gz`, to look at it.
     ///
     /// # Errors
     /// Usage when there is no such file or it is no file; I/O; those of [`Image::from_reader`].
     pub(crate) fn open(path: &Path, progress: &dyn Progress) -> Result<Self> {
+        Self::open_keeping(Keep::Disk, path, progress)
+    }
+
+    /// Opens the image file at `path` to write it again with edits: as [`Image::open`], but the disk of a gzip image
+    /// keeps the [stream](Disk::stream) that it was unpacked from, so that only what is edited is compressed again.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub(crate) fn open_to_edit(path: &Path, progress: &dyn Progress) -> Result<Self> {
+        Self::open_keeping(Keep::DiskAndStream, path, progress)
+    }
+
+    fn open_keeping(keep: Keep, path: &Path, progress: &dyn Progress) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|error| cannot_open(path, error))?;
         if metadata.is_dir() {
             return Err(Error::usage(format!("{} is a folder, not an image", path.display()))
@@ -38,7 +60,7 @@ impl Image {
         }
         let mut file = File::open(path).map_err(|error| cannot_open(path, error))?;
         let known_length = metadata.is_file().then_some(metadata.len());
-        Self::from_reader(&mut file, path, known_length, progress)
+        Self::from_reader(&mut file, keep, path, known_length, progress)
     }
 
     /// Opens the image that `reader` yields from its first byte to its last. `name` stands in messages, `known_length`
@@ -49,13 +71,14 @@ impl Image {
     /// format, another partitioning or bigger than the limits; I/O.
     pub(crate) fn from_reader(
         reader: &mut dyn Read,
+        keep: Keep,
         name: &Path,
         known_length: Option<u64>,
         progress: &dyn Progress,
     ) -> Result<Self> {
         let file_name = name.file_name().map_or_else(|| name.display().to_string(), |name| name.display().to_string());
         progress.begin(&format!("Reading {file_name}"), known_length);
-        let read = with_digest(reader, name, progress, read);
+        let read = with_digest(reader, name, progress, |input| read(input, keep));
         progress.end();
         // A message about a failed system call names the file already.
         let place = |error: Error| match error.kind() {
@@ -99,7 +122,7 @@ struct Contents {
     file_length: u64,
 }
 
-fn read(input: &mut Input<'_>) -> Result<Contents> {
+fn read(input: &mut Input<'_>, keep: Keep) -> Result<Contents> {
     let head = input.peek()?;
     if head.is_empty() {
         return Err(Error::corrupt("the file is empty (0 bytes)").remedy("download or build the image again"));
@@ -108,7 +131,7 @@ fn read(input: &mut Input<'_>) -> Result<Contents> {
         return Err(Error::unsupported(format!("this is {}, not a raw or gzip-compressed disk image", found.name))
             .remedy(found.remedy));
     }
-    if head.starts_with(&gzip::MAGIC) { read_gzip(input) } else { read_raw(input) }
+    if head.starts_with(&gzip::MAGIC) { read_gzip(input, keep) } else { read_raw(input) }
 }
 
 fn check_size(builder: &DiskBuilder) -> Result<()> {
@@ -128,8 +151,8 @@ fn check_lengths(length: u64, content: u64) -> Result<()> {
         .remedy("give an OpenWrt image; a copy of a whole disk must be cut to its partitions first"))
 }
 
-fn read_gzip(input: &mut Input<'_>) -> Result<Contents> {
-    let disk = gzip::unpack(input, check_size)?.build();
+fn read_gzip(input: &mut Input<'_>, keep: Keep) -> Result<Contents> {
+    let disk = gzip::unpack(input, keep == Keep::DiskAndStream, check_size)?;
     let (member_end, crc) = (input.position(), input.crc());
     let mut tail = DiskBuilder::default();
     while let Some(bytes) = input.take()? {
@@ -199,7 +222,7 @@ mod tests {
     const BIOS: &[u8] = include_bytes!("../../fixtures/openwrt-mini-ib-ext4-combined.img.gz");
 
     fn open(bytes: &[u8]) -> Result<Image> {
-        Image::from_reader(&mut &bytes[..], Path::new("dir/router.img"), None, &Silent)
+        Image::from_reader(&mut &bytes[..], Keep::DiskAndStream, Path::new("dir/router.img"), None, &Silent)
     }
 
     /// The error of opening `bytes`: kind and whole line.
@@ -452,7 +475,7 @@ mod tests {
                 Err(std::io::Error::other("bad sector"))
             }
         }
-        let error = Image::from_reader(&mut Broken, Path::new("a.img"), None, &Silent).unwrap_err();
+        let error = Image::from_reader(&mut Broken, Keep::Disk, Path::new("a.img"), None, &Silent).unwrap_err();
         assert_eq!(error.kind(), Kind::Io);
         assert_eq!(error.to_string(), "cannot read a.img: bad sector");
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::gzip::{DEFAULT_LEVEL, write_gzip};
+use super::gzip::write_gzip;
 use super::raw::write_raw;
 use super::stream::Stream;
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ const FORMS: &[OutputForm] = &[
         endings: &[".img.gz", ".gz"],
         purpose: "compressed",
         verb: "Compressing",
-        write: |subject, out| write_gzip(subject.disk, DEFAULT_LEVEL, out, subject.progress),
+        write: |subject, out| write_gzip(subject.disk, out, subject.progress),
     },
     OutputForm {
         form: Form::Raw,

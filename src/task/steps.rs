@@ -69,7 +69,7 @@ impl Opened {
 /// # Errors
 /// Those of opening it; corrupt when a digest beside it is another.
 pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Opened> {
-    let image = Image::open(path, progress)?;
+    let image = Image::open_to_edit(path, progress)?;
     let agreeing = seal::check_sums(path, &image.container.sha256)?;
     let remarks = dropped_trailers(&image).into_iter().chain(checked_sums(&agreeing)).collect();
     Ok(Opened { path: path.to_owned(), scene: Scene::survey(image, None), remarks })

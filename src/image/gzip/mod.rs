@@ -1,10 +1,18 @@
 //! Reading one gzip member (RFC 1952), with the numbers that a person needs when it is broken.
 
-use flate2::{Decompress, FlushDecompress, Status};
+use std::path::Path;
+use std::sync::Arc;
 
-use super::disk::DiskBuilder;
+use super::disk::{Disk, DiskBuilder};
 use super::input::Input;
 use crate::error::{Error, Result};
+use crate::progress::Silent;
+
+mod blocks;
+mod inflate;
+mod stream;
+
+pub(crate) use stream::DeflateStream;
 
 /// First bytes of a gzip member whose method is deflate (RFC 1952, 2.3.1).
 pub(super) const MAGIC: [u8; 2] = [0x1F, 0x8B];
@@ -18,51 +26,36 @@ const FLAGS_RESERVED: u8 = 0xE0;
 
 /// Longest file name or comment in a gzip header that is read.
 const LONGEST_TEXT: usize = 64 * 1024;
-/// Bytes unpacked at a time.
-const OUTPUT: usize = 256 * 1024;
-
-/// Unpacks the gzip member that begins at the input's position; leaves the input behind the member.
+/// Unpacks the gzip member that begins at the input's position; leaves the input behind the member. With `keep` the disk
+/// [knows](Disk::stream) the stream that it came from.
 ///
 /// # Errors
 /// Corrupt when the member is cut, its deflate stream broken, or its CRC or length wrong; unsupported above the limits
 /// that `check_size` knows.
-pub(super) fn unpack(input: &mut Input<'_>, check_size: impl Fn(&DiskBuilder) -> Result<()>) -> Result<DiskBuilder> {
+pub(super) fn unpack(
+    input: &mut Input<'_>,
+    keep: bool,
+    check_size: impl Fn(&DiskBuilder) -> Result<()>,
+) -> Result<Disk> {
     skip_header(input)?;
-    let mut builder = DiskBuilder::default();
-    let mut crc = crc32fast::Hasher::new();
-    let mut inflater = Decompress::new(false);
-    let mut output = vec![0; OUTPUT];
-    loop {
-        let at = input.position();
-        let (eaten, made) = (inflater.total_in(), inflater.total_out());
-        let bytes = input.peek()?;
-        if bytes.is_empty() {
-            return Err(ended(at, builder.length()));
-        }
-        let status = inflater.decompress(bytes, &mut output, FlushDecompress::None).map_err(|error| {
-            Error::corrupt(format!(
-                "broken compressed data near byte {at}, behind {} unpacked bytes ({error})",
-                builder.length()
-            ))
-            .remedy("the file is damaged: download or build it again")
-        })?;
-        let eaten = usize::try_from(inflater.total_in() - eaten).unwrap_or(0);
-        let made = usize::try_from(inflater.total_out() - made).unwrap_or(0);
-        input.consume(eaten);
-        let unpacked = output.get(..made).unwrap_or_default();
-        crc.update(unpacked);
-        builder.push(unpacked);
-        check_size(&builder)?;
-        match status {
-            Status::StreamEnd => break,
-            Status::Ok | Status::BufError if eaten > 0 || made > 0 => {}
-            Status::Ok | Status::BufError => {
-                return Err(Error::corrupt(format!("compressed data makes no progress at byte {at}")));
-            }
-        }
+    let blocks::Inflated { builder, crc, stream } = blocks::inflate(input, keep, check_size)?;
+    check_footer(input, crc, builder.length())?;
+    Ok(match stream {
+        Some(stream) => builder.build_from(Arc::new(stream)),
+        None => builder.build(),
+    })
+}
+
+impl Disk {
+    /// The disk in the gzip member `member`. It keeps the member's [stream](Disk::stream).
+    ///
+    /// # Errors
+    /// Corrupt when it is no member, or a broken one.
+    pub(crate) fn from_gzip(member: &[u8]) -> Result<Self> {
+        let mut reader = member;
+        let mut input = Input::new(&mut reader, Path::new("gzip data in memory"), &Silent, None);
+        unpack(&mut input, true, |_| Ok(()))
     }
-    check_footer(input, crc.finalize(), builder.length())?;
-    Ok(builder)
 }
 
 fn ended(at: u64, unpacked: u64) -> Error {

@@ -1,0 +1,5 @@
+mod foreign;
+mod joints;
+mod splicing;
+mod support;
+mod whole;

@@ -1,0 +1,117 @@
+//! Random edits of streams of all packers, and edits of what came out.
+
+use proptest::prelude::*;
+
+use super::support::{PACKERS, gzip, mixture, packed, unpack};
+use crate::image::Disk;
+use crate::progress::Silent;
+use crate::seal::gzip::settled;
+
+/// A change to a disk.
+#[derive(Debug, Clone)]
+enum Edit {
+    /// At a place (modulo the length), so many of such bytes; 0 for noise.
+    Write(u32, u32, u8),
+    /// The end moved by so many bytes.
+    Length(i32),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let place = prop_oneof![
+        4 => any::<u32>(),
+        // Inside the noise, which is stored, inside both runs of zeroes, and at both ends.
+        1 => 400_000..700_000u32,
+        1 => 700_000..2_400_000u32,
+        1 => 3_120_000..3_520_000u32,
+        1 => 0..5000u32,
+        1 => 4_580_000..4_590_000u32,
+    ];
+    let count = prop_oneof![8 => 1..9000u32, 1 => 1..400_000u32];
+    prop_oneof![
+        9 => (place, count, any::<u8>()).prop_map(|(at, count, byte)| Edit::Write(at, count, byte)),
+        1 => prop_oneof![-2_000_000..0i32, 0..2_000_000i32, Just(-1), Just(1), Just(4096)].prop_map(Edit::Length),
+    ]
+}
+
+fn carry_out(edits: &[Edit], disk: &mut Disk, content: &mut Vec<u8>) {
+    for (number, edit) in edits.iter().enumerate() {
+        match *edit {
+            Edit::Write(at, count, byte) => {
+                let at = at as usize % content.len();
+                let count = (count as usize).min(content.len() - at);
+                let bytes = match byte {
+                    0 => super::support::noise(count, number as u32),
+                    _ => vec![byte % 4; count],
+                };
+                content[at..at + count].copy_from_slice(&bytes);
+                disk.write_at(at as u64, &bytes).unwrap();
+            }
+            Edit::Length(by) => {
+                let length = content.len().saturating_add_signed(by as isize).max(1);
+                *disk = if by < 0 { disk.shortened(length as u64).unwrap() } else { disk.lengthened(length as u64) };
+                content.resize(length, 0);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn a_spliced_stream_unpacks_to_the_edited_disk_with_any_number_of_threads(
+        packer in 0..PACKERS.len(),
+        rounds in prop::collection::vec(prop::collection::vec(edit(), 0..7), 1..4),
+    ) {
+        let mut content = mixture().to_vec();
+        let mut member = packed(packer).to_vec();
+        // The splice of a splice of a splice.
+        for edits in rounds {
+            let mut disk = Disk::from_gzip(&member).unwrap();
+            carry_out(&edits, &mut disk, &mut content);
+            member = gzip(&disk, 2);
+            prop_assert!(unpack(&member) == content, "{:?}", PACKERS[packer]);
+            prop_assert!(gzip(&disk, 1) == member);
+            prop_assert!(gzip(&disk, 8) == member);
+        }
+    }
+
+    #[test]
+    fn clones_of_a_settled_base_unpack_to_what_they_hold(
+        packer in 0..PACKERS.len(),
+        common in prop::collection::vec(edit(), 0..9),
+        own in prop::collection::vec(edit(), 0..4),
+    ) {
+        let mut content = mixture().to_vec();
+        let mut disk = Disk::from_gzip(packed(packer)).unwrap();
+        carry_out(&common, &mut disk, &mut content);
+        let base = settled(&disk, &Silent).unwrap();
+        prop_assert_eq!(base.changed_pages().count(), 0);
+        let mut clone = base.clone();
+        let mut own_content = content.clone();
+        carry_out(&own, &mut clone, &mut own_content);
+        prop_assert!(unpack(&gzip(&clone, 2)) == own_content);
+        prop_assert!(unpack(&gzip(&base, 2)) == content);
+    }
+}
+
+#[test]
+fn long_runs_of_zeroes_are_stepped_over_and_come_back() {
+    let mut content = super::support::text(100_000, 1);
+    content.resize(60 << 20, 0);
+    content.extend(super::support::text(100_000, 2));
+    for packer in [&["gzip", "-9"][..], &["gzip", "-1"], &["pigz"], &["libdeflate-gzip", "-6"], &["igzip", "-1", "-c"]]
+    {
+        let packed = super::support::through(packer, &content);
+        let mut disk = Disk::from_gzip(&packed).unwrap();
+        assert!(disk.read_vec(0, content.len()).unwrap() == content, "{packer:?}");
+        let mut edited = content.clone();
+        for at in [30_000_000usize, 30_100_000, 50_000_000] {
+            edited[at..at + 9].copy_from_slice(b"something");
+            disk.write_at(at as u64, b"something").unwrap();
+        }
+        let member = gzip(&disk, 2);
+        assert!(unpack(&member) == edited, "{packer:?}");
+        let longer = member.len().saturating_sub(packed.len());
+        assert!(longer < 2000, "{packer:?}: {longer} bytes longer");
+    }
+}
