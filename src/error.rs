@@ -101,6 +101,16 @@ impl Error {
         self
     }
 
+    /// The same failure, with message, places and remedy as `reword` makes them; what it came from is left out.
+    #[must_use]
+    pub(crate) fn reworded(mut self, reword: impl Fn(&str) -> String) -> Self {
+        self.0.message = reword(&self.0.message);
+        self.0.places.iter_mut().for_each(|place| *place = reword(place));
+        self.0.remedy = self.0.remedy.map(|remedy| reword(&remedy));
+        self.0.source = None;
+        self
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -11,6 +11,7 @@ mod digest;
 mod error;
 mod filesystem;
 mod graph;
+mod hosts;
 mod image;
 mod infiniband;
 mod kernel;
@@ -22,7 +23,9 @@ mod recipe;
 mod seal;
 mod signing;
 mod source;
+mod suggest;
 mod task;
+mod template;
 mod verify;
 
 pub use error::{Error, ErrorKind, Result};

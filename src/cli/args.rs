@@ -6,8 +6,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::host_args::HostsArguments;
 use super::sign_args::{KeygenArguments, Signing, Trust};
-use super::wish_args::{Additions, BootedBy, Kernel, Wishes};
+use super::wish_args::{Additions, BootedBy, Kernel, Wishes, to_wishes};
 use crate::recipe::CommandLineWishes;
 use crate::verify;
 
@@ -121,6 +122,7 @@ impl Color {
 pub(super) enum Command {
     // Without a comment of their own these take the one of their type, in full.
     Patch(Box<PatchArguments>),
+    Hosts(Box<HostsArguments>),
     Verify(Box<VerifyArguments>),
     Inspect(InspectArguments),
     Graph(GraphArguments),
@@ -128,12 +130,14 @@ pub(super) enum Command {
     Demo(DemoArguments),
     Keygen(KeygenArguments),
     /// Print the JSON schema of recipe files
+    /// Print the JSON schema of recipes or hosts files
     #[command(
-        long_about = "Print the JSON schema of recipe files.\n\nEditors use it to complete and check recipe.toml, the file \
-                      that --recipe takes.",
-        after_long_help = "Examples:\n  ibwrt schema > ibwrt-recipe.schema.json"
+        long_about = "Print the JSON schema of recipes or hosts files.\n\nEditors use it to complete and check the files \
+                      that --recipe and --hosts take.",
+        after_long_help = "Examples:\n  ibwrt schema > ibwrt-recipe.schema.json\n  \
+                           ibwrt schema hosts > ibwrt-hosts.schema.json"
     )]
-    Schema,
+    Schema(SchemaArguments),
     /// Print a completion script for a shell
     #[command(
         long_about = "Print a completion script for a shell, made from the same definitions as the options themselves.",
@@ -229,18 +233,9 @@ Examples:
 impl PatchArguments {
     /// As the recipe takes them.
     pub(super) fn to_wishes(&self) -> CommandLineWishes {
-        let additions = &self.additions;
         CommandLineWishes {
-            modules: additions.modules.clone(),
-            hostname: additions.hostname.clone(),
-            root_password_hash: additions.root_password_hash.clone(),
-            ssh_keys: additions.ssh_key.clone(),
-            files: additions.file.clone(),
-            kernel: self.kernel.kernel.clone(),
-            kernel_version: self.kernel.kernel_version.clone(),
-            replace_modules: self.kernel.replace_modules,
             discard_overlay: self.discard_overlay,
-            ..self.wishes.to_wishes()
+            ..to_wishes(&self.wishes, &self.additions, &self.kernel)
         }
     }
 }
@@ -387,6 +382,21 @@ pub(super) struct DemoArguments {
     /// The folder; made if it does not exist
     #[arg(value_name = "DIR", default_value = "ibwrt-demo")]
     pub(super) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArguments {
+    /// What is to be described
+    #[arg(value_enum, value_name = "WHAT", default_value_t)]
+    pub(super) what: SchemaOf,
+}
+
+/// What a schema describes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    #[default]
+    Recipe,
+    Hosts,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,8 @@ mod args;
 mod defect;
 mod demo;
 mod graph;
+mod host_args;
+mod hosts;
 mod inspect;
 mod keygen;
 mod manual;
@@ -51,13 +53,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Patch(arguments) => patch::run(arguments, terminal),
+        Command::Hosts(arguments) => hosts::run(arguments, terminal),
         Command::Verify(arguments) => verify::run(arguments, terminal),
         Command::Inspect(arguments) => inspect::run(arguments, terminal),
         Command::Graph(arguments) => graph::run(arguments, terminal),
         Command::Overlays(arguments) => overlays::run(arguments, terminal),
         Command::Demo(arguments) => demo::run(arguments, terminal),
         Command::Keygen(arguments) => keygen::run(arguments, terminal),
-        Command::Schema => schema::run(terminal),
+        Command::Schema(arguments) => schema::run(arguments, terminal),
         Command::Completions(arguments) => manual::completions(arguments.shell, terminal),
         Command::Man(arguments) => manual::run(arguments, terminal),
     }

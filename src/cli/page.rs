@@ -91,6 +91,23 @@ impl Page {
         self.hanging(&label, VALUE, value);
     }
 
+    /// A table: columns as wide as they must be, those that are empty left out, lines never wrapped.
+    pub(super) fn table<const N: usize>(&mut self, heads: &[&str; N], rows: &[[String; N]]) {
+        let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column)).map(|cell| cell.chars().count());
+        let widths: Vec<usize> = (0..N).map(|column| cells(column).max().unwrap_or(0)).collect();
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            let shown = cells.zip(heads).zip(&widths).filter(|(_, width)| **width > 0);
+            let padded = shown.map(|((cell, head), width)| format!("{cell:<0$}", (*width).max(head.len())));
+            format!("  {}", padded.collect::<Vec<_>>().join("  ")).trim_end().to_owned()
+        };
+        let head = line(&mut heads.iter().copied());
+        self.line(&Tone::Faint.paint(&head));
+        for row in rows {
+            let text = line(&mut row.iter().map(String::as_str));
+            self.line(&text);
+        }
+    }
+
     /// A paragraph that begins with a painted label and hangs under what follows it.
     pub(super) fn labelled(&mut self, label: &str, tone: Tone, text: &str) {
         let indent = label.chars().take_while(|c| *c == ' ').count();

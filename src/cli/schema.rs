@@ -2,11 +2,16 @@
 
 use std::process::ExitCode;
 
+use super::args::{SchemaArguments, SchemaOf};
 use super::terminal::{Terminal, json};
 use crate::error::Result;
-use crate::recipe;
+use crate::{hosts, recipe};
 
-pub(super) fn run(terminal: &Terminal) -> Result<ExitCode> {
-    terminal.data(&json(&recipe::schema()?)?)?;
+pub(super) fn run(arguments: &SchemaArguments, terminal: &Terminal) -> Result<ExitCode> {
+    let schema = match arguments.what {
+        SchemaOf::Recipe => recipe::schema()?,
+        SchemaOf::Hosts => hosts::schema()?,
+    };
+    terminal.data(&json(&schema)?)?;
     Ok(ExitCode::SUCCESS)
 }

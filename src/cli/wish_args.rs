@@ -80,6 +80,21 @@ impl Wishes {
     }
 }
 
+/// All that the command line can wish for, as the recipe takes it.
+pub(super) fn to_wishes(wishes: &Wishes, additions: &Additions, kernel: &Kernel) -> CommandLineWishes {
+    CommandLineWishes {
+        modules: additions.modules.clone(),
+        hostname: additions.hostname.clone(),
+        root_password_hash: additions.root_password_hash.clone(),
+        ssh_keys: additions.ssh_key.clone(),
+        files: additions.file.clone(),
+        kernel: kernel.kernel.clone(),
+        kernel_version: kernel.kernel_version.clone(),
+        replace_modules: kernel.replace_modules,
+        ..wishes.to_wishes()
+    }
+}
+
 /// A `KEY=VALUE`, taken as it stands; what keys there are is the recipe's to know.
 fn setting(text: &str) -> Result<String, String> {
     match text.split_once('=') {

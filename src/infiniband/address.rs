@@ -35,6 +35,21 @@ impl Cidr {
         Ok(Self { address, prefix: prefix.ok_or(Flaw::Prefix)? })
     }
 
+    /// The address of the host with the number `number` in this subnet, counted from the subnet's own address.
+    ///
+    /// # Errors
+    /// The greatest number that there is, when `number` is not among them.
+    pub(crate) fn host(&self, number: i128) -> Result<IpAddr, u128> {
+        let greatest = host_mask(self.address, self.prefix);
+        let number = u128::try_from(number).ok().filter(|number| *number <= greatest).ok_or(greatest)?;
+        let bits = network(self.address, self.prefix) | number;
+        match self.address {
+            // The bits of an IPv4 address are the lower 32.
+            IpAddr::V4(_) => u32::try_from(bits).map(|bits| IpAddr::V4(bits.into())).map_err(|_| greatest),
+            IpAddr::V6(_) => Ok(IpAddr::V6(bits.into())),
+        }
+    }
+
     /// Whether `address` is of this family and in this subnet.
     pub(crate) fn holds(&self, address: IpAddr) -> bool {
         same_family(self.address, address) && network(self.address, self.prefix) == network(address, self.prefix)
@@ -103,6 +118,20 @@ mod tests {
         for text in ["10.0.0.5/33", "10.0.0.5/", "10.0.0.5/+8", "10.0.0.5/24/8", "fd00::5/129"] {
             assert_eq!(Cidr::parse(text), Err(Flaw::Prefix), "{text}");
         }
+    }
+
+    #[test]
+    fn hosts_are_counted_from_the_subnets_own_address() {
+        let host = |text, number| Cidr::parse(text).unwrap().host(number).map(|address| address.to_string());
+        assert_eq!(host("10.10.0.0/22", 0).unwrap(), "10.10.0.0");
+        assert_eq!(host("10.10.3.9/22", 1023).unwrap(), "10.10.3.255");
+        assert_eq!(host("10.10.0.0/22", 1024), Err(1023));
+        assert_eq!(host("10.10.0.0/22", -1), Err(1023));
+        assert_eq!(host("0.0.0.0/0", i128::from(u32::MAX)).unwrap(), "255.255.255.255");
+        assert_eq!(host("10.0.0.1/32", 1), Err(0));
+        assert_eq!(host("fd00::/64", 1 << 63).unwrap(), "fd00::8000:0:0:0");
+        assert_eq!(host("fd00::/64", 1 << 64), Err((1 << 64) - 1));
+        assert_eq!(host("::/0", 1).unwrap(), "::1");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod rules;
 mod stack;
 mod violation;
 
+pub(crate) use address::Cidr;
 pub(crate) use input::{InterfaceInput, IpoibInput};
 pub(crate) use ipoib::{IpoibInterface, IpoibSettings, Mode};
 pub(crate) use refused::refused_key;

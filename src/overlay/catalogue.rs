@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::{At, Error, Result};
-use crate::recipe::{Document, Places, check_table, instead, schema_of};
+use crate::recipe::{Document, Places, check_table, schema_of};
+use crate::suggest::instead;
 
 use super::description::{Description, Setting, SettingType};
 use super::files::check_target;

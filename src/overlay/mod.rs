@@ -9,7 +9,6 @@ mod ipoib;
 mod login;
 mod resolve;
 mod settings;
-mod template;
 
 pub(crate) use catalogue::{Overlay, is_folder};
 pub(crate) use description::Setting;

@@ -1,7 +1,7 @@
 //! Recipe and overlays made wishes: which modules, autoload lines, files and settings, without knowledge of any image.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use minijinja::{Environment, Value, context};
@@ -12,12 +12,13 @@ use crate::filesystem::Attributes;
 use crate::infiniband::{IpoibInterface, IpoibSettings};
 use crate::kernel::ModuleName;
 use crate::plan::{AutoloadWish, Content, FileWish, Finding, Severity};
-use crate::recipe::{ExtraContent, Recipe, instead};
+use crate::recipe::{ExtraContent, Recipe};
+use crate::suggest::instead;
+use crate::template::{self, Outside, serialized};
 
 use super::catalogue::Overlay;
 use super::description::Rules;
-use super::template::serialized;
-use super::{files, ipoib, login, settings, template};
+use super::{files, ipoib, login, settings};
 
 /// Overlays that may be in force at once.
 const OVERLAYS_MAX: usize = 64;
@@ -388,11 +389,18 @@ fn add_extra_files(
         hostname => recipe.hostname.clone(),
         overlays => resolved.overlays.clone(),
         ipoib => context! { interfaces => serialized(&resolved.interfaces) },
+        ..recipe.names.clone(),
     };
     for file in &recipe.files {
         let bytes = match &file.content {
             ExtraContent::Bytes(bytes) => bytes.clone(),
-            ExtraContent::Template { name, text } => template::render(environment, name, text, &context)?.into_bytes(),
+            ExtraContent::Template { path, text } => {
+                let mut environment = environment.clone();
+                let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+                Outside { folder, secrets: recipe.secrets.clone() }.add_to(&mut environment);
+                let name = path.display().to_string();
+                template::render(&environment, &name, text, &context)?.into_bytes()
+            }
         };
         let wish = FileWish {
             path: file.path.clone(),

@@ -6,12 +6,14 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::error::{At, Error, Result};
-use crate::overlay::{Overlay, check_ssh_key, is_folder};
+use crate::overlay::{Overlay, check_ssh_key};
+use crate::suggest::instead;
 
 use super::check::check_table;
 use super::document::{Document, kind_of};
-use super::schema::{RecipeInput, recipe_keys, schema_of};
-use super::{CommandLineWishes, ExtraFile, Recipe, instead};
+use super::layers::is_ssh_key;
+use super::schema::{RecipeInput, recipe_keys, recipe_schema};
+use super::{CommandLineWishes, ExtraFile, Recipe};
 
 impl Recipe {
     /// Merges the recipe file and the command line. Lists of the command line (overlays, modules, SSH keys, files) are
@@ -21,41 +23,41 @@ impl Recipe {
     /// A file that cannot be read or parsed (with line and column), an unknown key (with a suggestion), a value of the
     /// wrong type.
     pub(crate) fn assemble(wishes: &CommandLineWishes) -> Result<Self> {
-        let (mut document, base) = match &wishes.recipe {
-            Some(path) => (read(path)?, path.parent().map(Path::to_path_buf).unwrap_or_default()),
-            None => (Document::default(), PathBuf::new()),
-        };
-        let written = document.table.clone();
+        Self::from_document(recipe_file(wishes)?, wishes)
+    }
+
+    /// Merges `document`, whose paths are rooted, and the command line, whose recipe file is not read again.
+    ///
+    /// # Errors
+    /// As [`Recipe::assemble`].
+    pub(crate) fn from_document(mut document: Document, wishes: &CommandLineWishes) -> Result<Self> {
         for assignment in &wishes.settings {
             document.set(assignment)?;
         }
-        // Paths of the file count from its folder, those of `--set` from the current one.
-        let base_of = |key: &str| match written.get(key) == document.table.get(key) {
-            true => base.clone(),
-            false => PathBuf::new(),
-        };
         let (own, settings) = split(&document)?;
-        check_table(&schema_of::<RecipeInput>(), &own, "", &document.places)?;
+        check_table(recipe_schema(), &own, "", &document.places)?;
         let input = RecipeInput::deserialize(own).map_err(|error| Error::usage(error.message().to_owned()))?;
-        let mut recipe =
-            Self { hostname: input.hostname, root_password_hash: input.root_password_hash, ..Self::default() };
-        recipe.settings = settings;
-        recipe.overlays = input.overlays.iter().map(|name| rooted(name, &base_of("overlays"))).collect();
-        recipe.modules = input.modules.iter().map(|path| base_of("modules").join(path)).collect();
-        recipe.kernel = input.kernel.map(|path| base_of("kernel").join(path));
-        recipe.kernel_version = input.kernel_version;
-        recipe.replace_modules = input.replace_modules;
-        recipe.discard_overlay = input.discard_overlay;
-        recipe.packages = input.packages.iter().map(|path| base_of("packages").join(path)).collect();
+        let paths = |texts: Vec<String>| texts.into_iter().map(PathBuf::from).collect();
+        let mut recipe = Self {
+            overlays: input.overlays,
+            modules: paths(input.modules),
+            packages: paths(input.packages),
+            kernel: input.kernel.map(PathBuf::from),
+            kernel_version: input.kernel_version,
+            replace_modules: input.replace_modules,
+            discard_overlay: input.discard_overlay,
+            hostname: input.hostname,
+            root_password_hash: input.root_password_hash,
+            settings,
+            ..Self::default()
+        };
         for (index, key) in input.ssh_keys.iter().enumerate() {
-            let keys = ssh_keys(key, &base_of("ssh_keys"));
             let path = format!("ssh_keys[{index}]");
-            recipe.ssh_keys.extend(keys.map_err(|error| document.places.locate(error, &path))?);
+            recipe.ssh_keys.extend(ssh_keys(key).map_err(|error| document.places.locate(error, &path))?);
         }
         for (index, file) in input.file.iter().enumerate() {
-            let loaded = ExtraFile::load(file, &base_of("file"));
             let path = format!("file[{index}]");
-            recipe.files.push(loaded.map_err(|error| document.places.locate(error, &path))?);
+            recipe.files.push(ExtraFile::load(file).map_err(|error| document.places.locate(error, &path))?);
         }
         recipe.places = document.places;
         recipe.add(wishes)?;
@@ -94,7 +96,7 @@ impl Recipe {
             self.places.note("root_password_hash", "--root-password-hash");
         }
         for key in &wishes.ssh_keys {
-            self.ssh_keys.extend(ssh_keys(key, Path::new("")).map_err(|error| error.at("--ssh-key"))?);
+            self.ssh_keys.extend(ssh_keys(key).map_err(|error| error.at("--ssh-key"))?);
         }
         for text in &wishes.files {
             let file = ExtraFile::from_argument(text)?;
@@ -132,6 +134,17 @@ impl Recipe {
     }
 }
 
+/// The recipe file that `wishes` name, its paths counted from its own folder; nothing when they name none.
+///
+/// # Errors
+/// A file that cannot be read or parsed.
+pub(crate) fn recipe_file(wishes: &CommandLineWishes) -> Result<Document> {
+    match &wishes.recipe {
+        Some(path) => Ok(read(path)?.rooted(path.parent().unwrap_or_else(|| Path::new("")))),
+        None => Ok(Document::default()),
+    }
+}
+
 fn read(path: &Path) -> Result<Document> {
     let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
     let name = path.display().to_string();
@@ -154,7 +167,7 @@ fn split(document: &Document) -> Result<(Table, std::collections::BTreeMap<Strin
             Value::Table(table) => {
                 settings.insert(key.clone(), table.clone());
             }
-            _ => return Err(unknown(key, value, &keys, document)),
+            _ => return Err(unknown(key, value, keys, document)),
         }
     }
     Ok((own, settings))
@@ -172,24 +185,13 @@ fn unknown(key: &str, value: &Value, keys: &[String], document: &Document) -> Er
     document.places.locate(error, key)
 }
 
-/// An overlay's reference, a folder's counted from `base`.
-fn rooted(reference: &str, base: &Path) -> String {
-    let there = base.join(reference).display().to_string();
-    if base.as_os_str().is_empty() || !is_folder(&there) || Overlay::builtin_names().contains(&reference) {
-        return reference.to_owned();
-    }
-    let plain = !reference.contains(['/', std::path::MAIN_SEPARATOR]);
-    if plain && !Path::new(&there).join("overlay.toml").is_file() { reference.to_owned() } else { there }
-}
-
 /// The keys that `text` is, or that the file it names holds.
-fn ssh_keys(text: &str, base: &Path) -> Result<Vec<String>> {
-    let is_key = text.contains(char::is_whitespace) || text.starts_with("ssh-") || text.starts_with("ecdsa-");
-    if is_key {
+fn ssh_keys(text: &str) -> Result<Vec<String>> {
+    if is_ssh_key(text) {
         return Ok(vec![check_ssh_key(text)?]);
     }
-    let path = base.join(text);
-    let text = std::fs::read_to_string(&path).map_err(|error| Error::io("read the SSH key", &path, error))?;
+    let path = Path::new(text);
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io("read the SSH key", path, error))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let keys = lines.map(check_ssh_key).collect::<Result<Vec<_>>>().at(|| path.display().to_string())?;
     if keys.is_empty() {

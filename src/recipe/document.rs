@@ -1,48 +1,11 @@
 //! TOML text as a table, with the place of every key kept beside it.
 
-use std::collections::BTreeMap;
-
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use crate::error::{Error, Result};
 
-/// Where each key of a table was written, by its path (`ipoib.interface[0].mtu`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Places(BTreeMap<String, String>);
-
-impl Places {
-    /// Notes that `path` stands at `place`.
-    pub(crate) fn note(&mut self, path: &str, place: &str) {
-        self.0.insert(path.to_owned(), place.to_owned());
-    }
-
-    /// Forgets `path` and everything below it.
-    pub(crate) fn forget(&mut self, path: &str) {
-        let below =
-            |key: &str| key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-        self.0.retain(|key, _| !below(key));
-    }
-
-    /// Where `path` was written, or else the closest key around it.
-    pub(crate) fn of(&self, path: &str) -> Option<&str> {
-        let mut path = path;
-        loop {
-            if let Some(place) = self.0.get(path) {
-                return Some(place);
-            }
-            path = path.get(..path.rfind(['.', '['])?)?;
-        }
-    }
-
-    /// `error` with the place of `path`, where it is known.
-    pub(crate) fn locate(&self, error: Error, path: &str) -> Error {
-        match self.of(path) {
-            Some(place) => error.at(place),
-            None => error,
-        }
-    }
-}
+use super::places::{Place, Places, TextPlaces};
 
 /// A table and where its keys stand.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -60,14 +23,15 @@ impl Document {
     /// Text that is not TOML, with line and column.
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self> {
         let refuse = |error: &toml::de::Error| {
-            let place = error.span().map_or_else(|| name.to_owned(), |span| place_of(text, span.start, name));
+            let place =
+                error.span().map_or_else(|| name.to_owned(), |span| TextPlaces::of(text, name).describe(span.start));
             Error::usage(format!("not valid TOML: {}", error.message().trim_end())).at(place)
         };
         let tree = DeTable::parse(text).map_err(|error| refuse(&error))?;
         let table = toml::from_str::<Table>(text).map_err(|error| refuse(&error))?;
-        let mut places = Places::default();
-        note_table(tree.get_ref(), "", &mut |path, offset| places.note(path, &place_of(text, offset, name)));
-        Ok(Self { table, places })
+        let mut noted = Noted { text: TextPlaces::of(text, name), places: Places::default() };
+        noted.table(tree.get_ref(), "");
+        Ok(Self { table, places: noted.places })
     }
 
     /// Carries out one `--set key=value`. The value is TOML, or else a bare string; the key is dotted. What was there
@@ -76,45 +40,54 @@ impl Document {
     /// # Errors
     /// No `=`, a key that is not one, or a key below something that is not a table.
     pub(crate) fn set(&mut self, assignment: &str) -> Result<()> {
+        const REMEDY: &str = "write --set KEY=VALUE, such as --set ipoib.address=10.10.0.5/24";
         let place = format!("--set {assignment}");
-        let refuse = |message: String| {
-            Error::usage(message)
-                .at(place.clone())
-                .remedy("write --set KEY=VALUE, such as --set ipoib.address=10.10.0.5/24")
-        };
+        let refuse = |message: String| Error::usage(message).at(place.clone()).remedy(REMEDY);
         let (key, value) = assignment.split_once('=').ok_or_else(|| refuse("there is no `=` in it".to_owned()))?;
-        let path = key.split('.').map(str::trim).collect::<Vec<_>>();
-        let sound = |part: &&str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-        };
-        if !path.iter().all(sound) {
-            return Err(refuse(format!("`{key}` is not a dotted key")));
-        }
-        let (last, parents) = path.split_last().ok_or_else(|| refuse("the key is empty".to_owned()))?;
+        let Some(path) = dotted(key) else { return Err(refuse(format!("`{key}` is not a dotted key"))) };
+        self.insert(&path, parse_value(value), &Place::Option(place.as_str().into()))
+            .map_err(|error| error.at(place.clone()).remedy(REMEDY))
+    }
+
+    /// Puts `value`, said at `place`, at the dotted key `path`, in the place of what was there.
+    ///
+    /// # Errors
+    /// A key below something that is not a table, without a place.
+    pub(crate) fn insert(&mut self, path: &[&str], value: Value, place: &Place) -> Result<()> {
+        let Some((last, parents)) = path.split_last() else { return Err(Error::usage("the key is empty")) };
         let mut table = &mut self.table;
         let mut seen = String::new();
         for part in parents {
             push_key(&mut seen, part);
             if !table.contains_key(*part) {
-                self.places.note(&seen, &place);
+                self.places.insert(seen.clone(), place.clone());
             }
             let entry = table.entry((*part).to_owned()).or_insert_with(|| Value::Table(Table::new()));
             let kind = kind_of(entry);
             table = entry.as_table_mut().ok_or_else(|| {
-                refuse(format!("`{seen}` is {kind}, so nothing below it can be set"))
+                Error::usage(format!("`{seen}` is {kind}, so nothing below it can be set"))
                     .remedy(format!("set `{seen}` as a whole, or write it in the recipe"))
             })?;
         }
         push_key(&mut seen, last);
-        table.insert((*last).to_owned(), parse_value(value));
+        table.insert((*last).to_owned(), value);
         self.places.forget(&seen);
-        self.places.note(&seen, &place);
+        self.places.insert(seen, place.clone());
         Ok(())
     }
 }
 
+/// The parts of the dotted key `key`; `None` when it is not one.
+pub(crate) fn dotted(key: &str) -> Option<Vec<&str>> {
+    let sound = |part: &&str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    };
+    let path = key.split('.').map(str::trim).collect::<Vec<_>>();
+    path.iter().all(sound).then_some(path)
+}
+
 /// `text` as a TOML value, or else as the string it is.
-fn parse_value(text: &str) -> Value {
+pub(crate) fn parse_value(text: &str) -> Value {
     let text = text.trim();
     if text.contains(['\n', '\r']) {
         return Value::String(text.to_owned());
@@ -154,33 +127,37 @@ pub(crate) fn child_path(path: &str, key: &str) -> String {
     child
 }
 
-/// `name, line L, column C` of the byte at `offset`; both count from 1, columns in characters.
-fn place_of(text: &str, offset: usize, name: &str) -> String {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1;
-    format!("{name}, line {line}, column {column}")
+/// The places of a TOML document, being noted.
+struct Noted<'a> {
+    text: TextPlaces<'a>,
+    places: Places,
 }
 
-fn note_table(table: &DeTable<'_>, path: &str, note: &mut dyn FnMut(&str, usize)) {
-    for (key, value) in table.iter() {
-        let path = child_path(path, key.get_ref());
-        note(&path, key.span().start);
-        note_value(value, &path, note);
+impl Noted<'_> {
+    fn note(&mut self, path: &str, key: usize, value: usize) {
+        self.places.insert(path.to_owned(), self.text.key_and_value(key, value));
     }
-}
 
-fn note_value(value: &Spanned<DeValue<'_>>, path: &str, note: &mut dyn FnMut(&str, usize)) {
-    match value.get_ref() {
-        DeValue::Table(table) => note_table(table, path, note),
-        DeValue::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let path = format!("{path}[{index}]");
-                note(&path, item.span().start);
-                note_value(item, &path, note);
-            }
+    fn table(&mut self, table: &DeTable<'_>, path: &str) {
+        for (key, value) in table.iter() {
+            let path = child_path(path, key.get_ref());
+            self.note(&path, key.span().start, value.span().start);
+            self.value(value, &path);
         }
-        _ => {}
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, path: &str) {
+        match value.get_ref() {
+            DeValue::Table(table) => self.table(table, path),
+            DeValue::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    self.note(&path, item.span().start, item.span().start);
+                    self.value(item, &path);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -192,10 +169,10 @@ mod tests {
     fn every_key_knows_its_line_and_column() {
         let text = "hostname = 'a'\n[ipoib]\n  mtu = 1\n[[ipoib.interface]]\npkeys = [1, 0x8001]\n";
         let document = Document::parse(text, "r.toml").unwrap();
-        assert_eq!(document.places.of("hostname"), Some("r.toml, line 1, column 1"));
-        assert_eq!(document.places.of("ipoib.mtu"), Some("r.toml, line 3, column 3"));
-        assert_eq!(document.places.of("ipoib.interface[0].pkeys[1]"), Some("r.toml, line 5, column 13"));
-        assert_eq!(document.places.of("ipoib.mtu.none.such"), Some("r.toml, line 3, column 3"));
+        assert_eq!(document.places.of("hostname").as_deref(), Some("r.toml, line 1, column 1"));
+        assert_eq!(document.places.of("ipoib.mtu").as_deref(), Some("r.toml, line 3, column 3"));
+        assert_eq!(document.places.of("ipoib.interface[0].pkeys[1]").as_deref(), Some("r.toml, line 5, column 13"));
+        assert_eq!(document.places.of("ipoib.mtu.none.such").as_deref(), Some("r.toml, line 3, column 3"));
         assert_eq!(document.places.of("none"), None);
     }
 
@@ -224,7 +201,7 @@ mod tests {
             let key = text.split_once('=').unwrap().0.split_once('.').unwrap().1;
             assert_eq!(document.table["ipoib"].get(key), Some(&value), "{text}");
         }
-        assert_eq!(document.places.of("ipoib.address[0]"), Some("--set ipoib.address=10.10.0.5/24"));
+        assert_eq!(document.places.of("ipoib.address[0]").as_deref(), Some("--set ipoib.address=10.10.0.5/24"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Files of one's own: `[[file]]` of a recipe and `--file` of the command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,8 @@ pub(crate) struct FileInput {
     pub(crate) content: Option<String>,
     /// Local file with its bytes, relative to the recipe.
     pub(crate) source: Option<String>,
-    /// Local file with its template, relative to the recipe. Templates know `hostname`, `overlays` and `settings`.
+    /// Local file with its template, relative to the recipe. Templates know `hostname`, `overlays` and `settings`;
+    /// in a batch also `host`, `group` and `vars`.
     pub(crate) template: Option<String>,
     /// Octal permissions as text; `"0644"` by default.
     pub(crate) mode: Option<String>,
@@ -37,8 +38,8 @@ pub(crate) enum ExtraContent {
     Bytes(Vec<u8>),
     /// What this template renders to.
     Template {
-        /// What errors call it.
-        name: String,
+        /// Where it lies.
+        path: PathBuf,
         /// Its text.
         text: String,
     },
@@ -56,24 +57,24 @@ pub(crate) struct ExtraFile {
 }
 
 impl ExtraFile {
-    /// Checks `input` and reads the local file that it names below `base`.
+    /// Checks `input` and reads the local file that it names.
     ///
     /// # Errors
     /// A path that cannot be, none or several of `content`, `source`, `template`, or a failed read.
-    pub(crate) fn load(input: &FileInput, base: &Path) -> Result<Self> {
+    pub(crate) fn load(input: &FileInput) -> Result<Self> {
         check_target(&input.path)?;
         let attributes =
             parse_attributes(input.mode.as_deref().unwrap_or("0644"), input.owner.as_deref().unwrap_or("root"))?;
         let content = match (&input.content, &input.source, &input.template) {
             (Some(text), None, None) => ExtraContent::Bytes(text.clone().into_bytes()),
-            (None, Some(source), None) => ExtraContent::Bytes(read(&base.join(source))?),
+            (None, Some(source), None) => ExtraContent::Bytes(read(Path::new(source))?),
             (None, None, Some(template)) => {
-                let path = base.join(template);
-                let text = String::from_utf8(read(&path)?).map_err(|error| {
+                let path = Path::new(template);
+                let text = String::from_utf8(read(path)?).map_err(|error| {
                     let at = error.utf8_error().valid_up_to();
                     Error::usage(format!("the template is not UTF-8 from byte {at}")).at(path.display().to_string())
                 })?;
-                ExtraContent::Template { name: path.display().to_string(), text }
+                ExtraContent::Template { path: path.to_owned(), text }
             }
             (None, None, None) => {
                 return Err(Error::usage(format!("the file {} has no content", input.path))
@@ -112,7 +113,7 @@ impl ExtraFile {
         }
         let target = if local.ends_with(".j2") { &mut input.template } else { &mut input.source };
         *target = Some(local.to_owned());
-        Self::load(&input, Path::new("")).map_err(|error| error.at(place))
+        Self::load(&input).map_err(|error| error.at(place))
     }
 }
 

@@ -4,15 +4,24 @@ mod assemble;
 mod check;
 mod document;
 mod files;
+mod json;
+mod layers;
+mod places;
 mod schema;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub(crate) use check::{check_table, check_value, instead};
-pub(crate) use document::{Document, Places};
+use crate::template::Secrets;
+
+pub(crate) use assemble::recipe_file;
+pub(crate) use check::{check_table, check_value};
+pub(crate) use document::{Document, child_path, dotted, kind_of, parse_value};
 pub(crate) use files::{ExtraContent, ExtraFile};
+pub(crate) use places::{Places, TextPlaces};
 pub(crate) use schema::{is_recipe_key, schema, schema_of};
+pub(crate) use text::typed;
 
 /// What the command line says about the recipe; it wins over the file.
 #[derive(Debug, Clone, Default)]
@@ -73,4 +82,8 @@ pub(crate) struct Recipe {
     pub(crate) settings: BTreeMap<String, toml::Table>,
     /// Where each key was written.
     pub(crate) places: Places,
+    /// Names that the templates of `files` know beside the usual ones: a map, or undefined.
+    pub(crate) names: minijinja::Value,
+    /// What templates read and nobody may repeat.
+    pub(crate) secrets: Secrets,
 }

@@ -1,5 +1,7 @@
 //! The recipe's JSON schema: typed keys from the types, overlays' settings from their declarations.
 
+use std::sync::LazyLock;
+
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -55,7 +57,7 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Json {
 /// # Errors
 /// None but a damaged built-in overlay.
 pub(crate) fn schema() -> Result<Json> {
-    let mut schema = schema_of::<RecipeInput>();
+    let mut schema = recipe_schema().clone();
     if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
         for name in Overlay::builtin_names() {
             properties.insert(name.to_owned(), Overlay::load(name)?.schema());
@@ -69,16 +71,27 @@ pub(crate) fn schema() -> Result<Json> {
     Ok(schema)
 }
 
-/// Whether `key` is one of the recipe's own, so that no overlay can be called so.
+/// The schema of the recipe's own keys.
+pub(super) fn recipe_schema() -> &'static Json {
+    static SCHEMA: LazyLock<Json> = LazyLock::new(schema_of::<RecipeInput>);
+    &SCHEMA
+}
+
+/// Keys that hosts, groups and hosts files have beside those of a recipe.
+const HOSTS_KEYS: [&str; 4] = ["group", "host", "name", "vars"];
+
+/// Whether `key` is one of the recipe's or the hosts file's own, so that no overlay can be called so.
 pub(crate) fn is_recipe_key(key: &str) -> bool {
-    recipe_keys().iter().any(|own| own == key)
+    HOSTS_KEYS.contains(&key) || recipe_keys().iter().any(|own| own == key)
 }
 
 /// The recipe's own keys.
-pub(crate) fn recipe_keys() -> Vec<String> {
-    let schema = schema_of::<RecipeInput>();
-    let properties = schema.get("properties").and_then(Json::as_object);
-    properties.into_iter().flat_map(|properties| properties.keys().cloned()).collect()
+pub(crate) fn recipe_keys() -> &'static [String] {
+    static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let properties = recipe_schema().get("properties").and_then(Json::as_object);
+        properties.into_iter().flat_map(|properties| properties.keys().cloned()).collect()
+    });
+    &KEYS
 }
 
 fn without_null(schema: &mut Json) {

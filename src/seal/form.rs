@@ -51,6 +51,14 @@ const FORMS: &[OutputForm] = &[
     },
 ];
 
+/// Whether the ending of `path` asks for a form.
+///
+/// # Errors
+/// Usage when it does not.
+pub(crate) fn check_ending(path: &Path) -> Result<()> {
+    form_of(path).map(|_| ())
+}
+
 /// The form that the ending of `path` asks for.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ mod stream;
 mod sums;
 
 pub(crate) use document::Document;
+pub(crate) use form::check_ending;
 pub(crate) use keys::KeyFiles;
 pub(crate) use listed::ListedDigests;
 pub(crate) use output::{Output, exists};

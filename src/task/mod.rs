@@ -6,6 +6,7 @@ mod demo;
 mod evidence;
 mod given_kernel;
 mod graph;
+mod hosts;
 mod inspect;
 mod kernel_swap;
 mod keygen;
@@ -22,6 +23,7 @@ mod wishes;
 
 pub(crate) use demo::demo;
 pub(crate) use graph::{GraphReport, graph};
+pub(crate) use hosts::{HostsReport, HostsRequest, check_hosts};
 pub(crate) use inspect::inspect;
 pub(crate) use kernel_swap::SwapFacts;
 pub(crate) use keygen::keygen;

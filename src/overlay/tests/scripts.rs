@@ -5,7 +5,8 @@ use std::process::Command;
 
 use proptest::prelude::*;
 
-use crate::overlay::{Resolved, template};
+use crate::overlay::Resolved;
+use crate::template;
 
 use super::{file, install, recipe_with, resolved, text};
 

@@ -1,0 +1,40 @@
+//! `ibwrt hosts`.
+
+use std::process::ExitCode;
+
+use super::host_args::{HostsAction, HostsArguments};
+use super::page::{Page, Tone, number};
+use super::terminal::Terminal;
+use crate::error::Result;
+use crate::hosts::HostRow;
+use crate::task::{self, HostsReport};
+
+pub(super) fn run(arguments: &HostsArguments, terminal: &Terminal) -> Result<ExitCode> {
+    let HostsAction::Check(arguments) = &arguments.action;
+    let report = task::check_hosts(&arguments.to_request())?;
+    terminal.report(&report, || {
+        let mut page = Page::new();
+        render(&mut page, &report);
+        page
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(page: &mut Page, report: &HostsReport) {
+    let row = |row: &HostRow| {
+        let addresses: Vec<_> = row.addresses.iter().map(|own| format!("{} {}", own.device, own.address)).collect();
+        let mut name = row.name.clone();
+        if row.hostname != row.name {
+            name.push_str(&format!(" ({})", row.hostname));
+        }
+        [name, row.groups.join(" "), addresses.join(", "), row.output.clone()]
+    };
+    page.table(&["host", "group", "addresses", "output"], &report.hosts.iter().map(row).collect::<Vec<_>>());
+    page.gap();
+    let count = number(report.hosts.len(), "host");
+    page.labelled(
+        &format!("{count}:"),
+        Tone::Good,
+        "all can be rendered, and no two share a name, an address or an output.",
+    );
+}
