@@ -191,7 +191,7 @@ fn next(page: &mut Page, report: &PatchReport) {
         return;
     };
     page.paragraph(2, "Check it again at any time:");
-    let verify = verify_command(&output.path, &report.overlays);
+    let verify = check_command(&output.path, output.form, &report.overlays);
     if report.table.is_none() {
         let kernel = report.kernel_file.as_ref().map_or_else(|| "BZIMAGE".to_owned(), |file| quoted(file));
         page.command(&format!("{verify} --kernel {kernel}"));
@@ -200,10 +200,49 @@ fn next(page: &mut Page, report: &PatchReport) {
         return;
     }
     page.command(&verify);
+    if let Some((what, command)) = attach_command(&output.path, output.form) {
+        page.paragraph(2, &format!("{what}, and pass the adapter through to it:"));
+        page.command(&command);
+        return;
+    }
     page.paragraph(2, "Write it to the router's disk, /dev/sdX here (all that is on that disk is lost):");
     page.command(&write_command(&output.path, output.form, "/dev/sdX"));
     page.paragraph(2, "Or upgrade a running OpenWrt with it:");
     page.command(&format!("sysupgrade {}", quoted(&output.path)));
+}
+
+/// The command that verifies `image`, an output in the form `form`.
+fn check_command(image: &Path, form: Form, overlays: &[String]) -> String {
+    if form.is_read() {
+        return verify_command(image, overlays);
+    }
+    let plain = image.with_extension("img");
+    let (from, to) = (quoted(image), quoted(&plain));
+    format!("qemu-img convert -O raw {from} {to} && {}", verify_command(&plain, overlays))
+}
+
+/// How `image` is given to a virtual machine, in a sentence and a command; `None` for a form that is for real disks.
+fn attach_command(image: &Path, form: Form) -> Option<(&'static str, String)> {
+    let image = quoted(image);
+    Some(match form {
+        Form::Raw | Form::Gzip => return None,
+        Form::Qcow2 => (
+            "Start a virtual machine with it",
+            format!(
+                "qemu-system-x86_64 -accel kvm -m 512M -nographic -drive file={image},format=qcow2 \
+                 -device vfio-pci,host=01:00.0"
+            ),
+        ),
+        Form::Vmdk => ("Make it the disk of a virtual machine, in its .vmx file", format!("ide0:0.fileName = {image}")),
+        Form::Vdi => (
+            "Attach it to a virtual machine",
+            format!("VBoxManage storageattach router --storagectl IDE --port 0 --device 0 --type hdd --medium {image}"),
+        ),
+        Form::Vhdx => (
+            "Attach it to a virtual machine of generation 1",
+            format!("Add-VMHardDiskDrive -VMName router -Path {image}"),
+        ),
+    })
 }
 
 /// The command that verifies `image`.
@@ -217,6 +256,9 @@ fn write_command(image: &Path, form: Form, device: &str) -> String {
     match form {
         Form::Gzip => format!("gzip -dc {} | sudo dd of={device} bs=4M conv=fsync", quoted(image)),
         Form::Raw => format!("sudo dd if={} of={device} bs=4M conv=fsync", quoted(image)),
+        Form::Qcow2 | Form::Vmdk | Form::Vdi | Form::Vhdx => {
+            format!("sudo qemu-img convert -O raw {} {device}", quoted(image))
+        }
     }
 }
 

@@ -15,6 +15,14 @@ pub(crate) enum Form {
     Raw,
     /// One gzip member.
     Gzip,
+    /// QEMU's copy-on-write format.
+    Qcow2,
+    /// VMware's format, in one sparse file.
+    Vmdk,
+    /// VirtualBox's format.
+    Vdi,
+    /// Hyper-V's format.
+    Vhdx,
 }
 
 impl Form {
@@ -23,7 +31,16 @@ impl Form {
         match self {
             Self::Raw => "plain image",
             Self::Gzip => "gzip-compressed image",
+            Self::Qcow2 => "qcow2 disk",
+            Self::Vmdk => "VMDK disk",
+            Self::Vdi => "VDI disk",
+            Self::Vhdx => "VHDX disk",
         }
+    }
+
+    /// Whether images in this form are opened, and not only written.
+    pub(crate) const fn is_read(self) -> bool {
+        !matches!(self, Self::Vdi | Self::Vhdx)
     }
 }
 

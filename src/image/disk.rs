@@ -150,10 +150,16 @@ impl Disk {
     /// Whether the `length` bytes from byte `offset` on are all zeroes. Whole pages are looked at, so that a `false`
     /// may be due to a neighbour; bytes behind the end count as zeroes.
     pub(crate) fn is_zero(&self, offset: u64, length: u64) -> bool {
-        let Some(last) = offset.saturating_add(length).checked_sub(1) else {
+        let Some(last) = offset.saturating_add(length).checked_sub(1).filter(|_| length > 0) else {
             return true;
         };
-        (offset / PAGE_U64..=last / PAGE_U64).all(|page| self.page(page).is_none_or(is_zero))
+        let pages = offset / PAGE_U64..=last / PAGE_U64;
+        let regions = offset / REGION_U64..=last / REGION_U64;
+        // Most of a large disk is in neither map.
+        if self.changed.range(pages.clone()).next().is_none() && self.base.regions.range(regions).next().is_none() {
+            return true;
+        }
+        pages.into_iter().all(|page| self.page(page).is_none_or(is_zero))
     }
 
     /// The first `length` bytes as a disk of their own, sharing the content; a greater `length` changes nothing.
@@ -270,6 +276,37 @@ impl DiskBuilder {
         self.push(zeroes(rest));
     }
 
+    /// Appends the `length` bytes of `source` from byte `offset` on. Whole regions are shared, where both sides begin
+    /// at one; zeroes cost nothing.
+    ///
+    /// # Errors
+    /// Corrupt when the range reaches behind the end of `source`.
+    pub(crate) fn push_from(&mut self, source: &Disk, offset: u64, length: u64) -> Result<()> {
+        source.check_range(offset, usize::try_from(length).unwrap_or(usize::MAX))?;
+        let (mut position, end) = (offset, offset + length);
+        while position < end {
+            let count = (end - position).min(REGION_U64);
+            if source.is_zero(position, count) {
+                self.push_zeroes(count);
+            } else if let Some(region) = self.whole_region(source, position, count) {
+                self.regions.insert(self.length / REGION_U64, region);
+                self.length += REGION_U64;
+            } else {
+                self.push(&source.read_vec(position, within(count, 2 * REGION_U64))?);
+            }
+            position += count;
+        }
+        Ok(())
+    }
+
+    /// The region of `source` that begins at byte `position`, if it can be shared.
+    fn whole_region(&self, source: &Disk, position: u64, count: u64) -> Option<Arc<[u8]>> {
+        let fits = self.pending.is_empty() && count == REGION_U64 && position.is_multiple_of(REGION_U64);
+        (fits && source.changed.is_empty())
+            .then(|| source.base.regions.get(&(position / REGION_U64)).cloned())
+            .flatten()
+    }
+
     /// Bytes appended so far.
     pub(crate) fn length(&self) -> u64 {
         self.length
@@ -377,6 +414,34 @@ mod tests {
         assert!(disk.is_zero(3 * REGION_U64, REGION_U64));
         disk.write_at(2 * REGION_U64, &[0]).unwrap();
         assert!(disk.is_zero(0, 4 * REGION_U64));
+    }
+
+    #[test]
+    fn pieces_of_another_disk_are_appended_as_they_are() {
+        let mut bytes = counting(4 * REGION + 77);
+        bytes[REGION..3 * REGION].fill(0);
+        let source = Disk::from_bytes(&bytes);
+        for (lead, offset, length) in
+            [(0, 0, bytes.len()), (5, 0, bytes.len()), (REGION, 3 * REGION, REGION + 77), (0, 9, 3 * REGION), (1, 7, 0)]
+        {
+            let mut builder = DiskBuilder::default();
+            builder.push_zeroes(lead as u64);
+            builder.push_from(&source, offset as u64, length as u64).unwrap();
+            builder.push(&[1]);
+            assert_eq!(builder.length(), (lead + length + 1) as u64);
+            let expected = [&vec![0; lead][..], &bytes[offset..offset + length], &[1]].concat();
+            assert!(builder.build().read_vec(0, expected.len()).unwrap() == expected, "{lead} {offset} {length}");
+        }
+        let error = DiskBuilder::default().push_from(&source, bytes.len() as u64 - 3, 4).unwrap_err();
+        assert!(error.message().contains("reach behind the end"), "{error}");
+    }
+
+    #[test]
+    fn a_whole_region_is_shared_and_zeroes_are_not_stored() {
+        let mut builder = DiskBuilder::default();
+        builder.push_from(&Disk::from_bytes(&counting(REGION)), 0, REGION_U64).unwrap();
+        builder.push_zeroes(1 << 40);
+        assert_eq!((builder.length(), builder.stored()), ((1 << 40) + REGION_U64, REGION_U64));
     }
 
     /// Up to three regions, with runs of zeroes in them.

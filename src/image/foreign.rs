@@ -33,12 +33,16 @@ const WRAPPINGS: &[Magic] = &[
     magic(0, b"BZh", "a bzip2 file", "unpack it first: bzip2 -dk FILE"),
     magic(0, b"PK\x03\x04", "a zip archive", "unpack it first: unzip FILE"),
     magic(0, b"7z\xBC\xAF\x27\x1C", "a 7z archive", "unpack it first: 7z x FILE"),
-    magic(0, b"QFI\xFB", "a qcow2 image", "convert it first: qemu-img convert -f qcow2 -O raw FILE disk.img"),
-    magic(0, b"KDMV", "a VMDK image", "convert it first: qemu-img convert -f vmdk -O raw FILE disk.img"),
+    magic(
+        0,
+        b"COWD",
+        "a VMDK image of a server (vmfsSparse)",
+        "convert it first: qemu-img convert -f vmdk -O raw FILE disk.img",
+    ),
     magic(
         0,
         b"# Disk DescriptorFile",
-        "a VMDK descriptor",
+        "a VMDK descriptor, whose disk lies in other files",
         "convert it first: qemu-img convert -f vmdk -O raw FILE disk.img",
     ),
     magic(0x40, b"\x7F\x10\xDA\xBE", "a VDI image", "convert it first: qemu-img convert -f vdi -O raw FILE disk.img"),
@@ -53,6 +57,8 @@ const ROOTS: &[(usize, &[u8])] =
 
 /// Contents without a partition table, looked for when none was found.
 const CONTENTS: &[Magic] = &[
+    magic(0, b"QFI\xFB", "a qcow2 image within another file", "unpack it first, such as with gzip -dk FILE"),
+    magic(0, b"KDMV", "a VMDK image within another file", "unpack it first, such as with gzip -dk FILE"),
     magic(0x202, b"HdrS", "a Linux kernel", COMBINED),
     magic(0x36, b"FAT1", "a bare FAT filesystem", COMBINED),
     magic(0x52, b"FAT32", "a bare FAT filesystem", COMBINED),

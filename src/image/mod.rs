@@ -5,9 +5,11 @@ mod disk;
 mod foreign;
 mod gzip;
 mod input;
+mod limits;
 mod open;
 mod partition;
 mod trailer;
+mod virtual_disk;
 mod volume;
 
 pub(crate) use container::{Container, Form, Image};
@@ -19,4 +21,6 @@ pub(crate) use gzip::DeflateStream;
 pub(crate) use partition::Lba;
 pub(crate) use partition::{Partition, PartitionTable, SECTOR, Scheme};
 pub(crate) use trailer::{LONGEST_SIGNATURE, Trailer, TrailerKind, chunk_end};
+#[cfg(test)]
+pub(crate) use virtual_disk::unpack as unpack_virtual_disk;
 pub(crate) use volume::Volume;

@@ -7,16 +7,13 @@ use std::path::Path;
 use super::container::{Container, Form, Image};
 use super::disk::{Disk, DiskBuilder};
 use super::input::{Input, with_digest};
+use super::limits::check_size;
 use super::partition::PartitionTable;
 use super::trailer::Trailer;
-use super::{foreign, gzip, trailer};
+use super::{foreign, gzip, trailer, virtual_disk};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
-/// Longest disk that is opened, in bytes.
-const LONGEST_DISK: u64 = 1 << 40;
-/// Most bytes of a disk that are not zero and so need memory: no OpenWrt image comes near, a decompression bomb does.
-const MOST_CONTENT: u64 = 4 << 30;
 /// Most bytes behind a gzip member; trailers need a few hundred.
 const LONGEST_TAIL: u64 = 64 << 20;
 
@@ -128,27 +125,16 @@ fn read(input: &mut Input<'_>, keep: Keep) -> Result<Contents> {
         return Err(Error::corrupt("the file is empty (0 bytes)").remedy("download or build the image again"));
     }
     if let Some(found) = foreign::wrapping(head) {
-        return Err(Error::unsupported(format!("this is {}, not a raw or gzip-compressed disk image", found.name))
-            .remedy(found.remedy));
+        return Err(Error::unsupported(format!(
+            "this is {}; images are read plain, gzip-compressed, as qcow2 and as VMDK",
+            found.name
+        ))
+        .remedy(found.remedy));
+    }
+    if let Some(form) = virtual_disk::form(head) {
+        return read_virtual_disk(input, form);
     }
     if head.starts_with(&gzip::MAGIC) { read_gzip(input, keep) } else { read_raw(input) }
-}
-
-fn check_size(builder: &DiskBuilder) -> Result<()> {
-    check_lengths(builder.length(), builder.stored())
-}
-
-/// `length` and `content`, the bytes that are not zero, stay within the limits.
-fn check_lengths(length: u64, content: u64) -> Result<()> {
-    let (what, limit) = if length > LONGEST_DISK {
-        ("bytes", LONGEST_DISK)
-    } else if content > MOST_CONTENT {
-        ("bytes that are not zero", MOST_CONTENT)
-    } else {
-        return Ok(());
-    };
-    Err(Error::unsupported(format!("the image holds more than {limit} {what}"))
-        .remedy("give an OpenWrt image; a copy of a whole disk must be cut to its partitions first"))
 }
 
 fn read_gzip(input: &mut Input<'_>, keep: Keep) -> Result<Contents> {
@@ -181,13 +167,24 @@ fn read_gzip(input: &mut Input<'_>, keep: Keep) -> Result<Contents> {
     Ok(Contents { form: Form::Gzip, disk, trailers, unknown_tail, file_length: input.position() })
 }
 
-fn read_raw(input: &mut Input<'_>) -> Result<Contents> {
+/// The whole file, as it is.
+fn read_file(input: &mut Input<'_>) -> Result<Disk> {
     let mut builder = DiskBuilder::default();
     while let Some(bytes) = input.take()? {
         builder.push(&bytes);
         check_size(&builder)?;
     }
-    let mut disk = builder.build();
+    Ok(builder.build())
+}
+
+fn read_virtual_disk(input: &mut Input<'_>, form: Form) -> Result<Contents> {
+    let file = read_file(input)?;
+    let disk = virtual_disk::unpack(form, &file)?;
+    Ok(Contents { form, disk, trailers: Vec::new(), unknown_tail: 0, file_length: file.length() })
+}
+
+fn read_raw(input: &mut Input<'_>) -> Result<Contents> {
+    let mut disk = read_file(input)?;
     let mut chunks = trailer::find(&disk, crc32fast::Hasher::new())?;
     // A chunk whose CRC is wrong may as well be content: it is a trailer only behind the last partition.
     if chunks.iter().any(|chunk| !chunk.trailer.crc_matches) {
@@ -215,6 +212,7 @@ mod tests {
     use super::*;
     use crate::digest::sha256_hex;
     use crate::error::ErrorKind as Kind;
+    use crate::image::limits::{LONGEST_DISK, MOST_CONTENT, check_lengths};
     use crate::image::{Scheme, TrailerKind};
     use crate::progress::Silent;
 
@@ -412,11 +410,14 @@ mod tests {
 
     #[test]
     fn other_formats_are_told_by_name_with_the_way_out() {
-        let mut qcow2 = vec![0; 4096];
-        qcow2[..4].copy_from_slice(b"QFI\xFB");
-        let error = open(&qcow2).unwrap_err();
-        assert_eq!(error.message(), "this is a qcow2 image, not a raw or gzip-compressed disk image");
-        assert_eq!(error.remedy_text(), Some("convert it first: qemu-img convert -f qcow2 -O raw FILE disk.img"));
+        let mut vhdx = vec![0; 4096];
+        vhdx[..8].copy_from_slice(b"vhdxfile");
+        let error = open(&vhdx).unwrap_err();
+        let message = "this is a VHDX image; images are read plain, gzip-compressed, as qcow2 and as VMDK";
+        assert_eq!((error.kind(), error.message()), (Kind::Unsupported, message));
+        assert_eq!(error.remedy_text(), Some("convert it first: qemu-img convert -f vhdx -O raw FILE disk.img"));
+        let error = open(&pack(&[&b"QFI\xFB"[..], &[0; 4096]].concat())).unwrap_err();
+        assert!(error.message().starts_with("this is a qcow2 image within another file"), "{error}");
         let mut boot = vec![0; 4096];
         boot[0x36..0x3A].copy_from_slice(b"FAT1");
         let line = "dir/router.img: this is a bare FAT filesystem, not a disk with partitions";

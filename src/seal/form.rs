@@ -6,12 +6,15 @@ use std::path::Path;
 use super::gzip::write_gzip;
 use super::raw::write_raw;
 use super::stream::Stream;
+use super::virtual_disk::{write_qcow2, write_vdi, write_vhdx, write_vmdk};
 use crate::error::{Error, Result};
 use crate::image::{Disk, Form};
 use crate::progress::Progress;
 
 /// A disk on its way into a file.
 pub(super) struct Subject<'a> {
+    /// The file's name.
+    pub(super) name: &'a str,
     /// The disk.
     pub(super) disk: &'a Disk,
     /// Where the bytes of the disk are counted.
@@ -49,6 +52,16 @@ const FORMS: &[OutputForm] = &[
         verb: "Writing",
         write: |subject, out| write_raw(subject.disk, out, subject.progress),
     },
+    OutputForm {
+        form: Form::Qcow2,
+        endings: &[".qcow2"],
+        purpose: "QEMU, KVM, Proxmox",
+        verb: "Writing",
+        write: write_qcow2,
+    },
+    OutputForm { form: Form::Vmdk, endings: &[".vmdk"], purpose: "VMware", verb: "Writing", write: write_vmdk },
+    OutputForm { form: Form::Vdi, endings: &[".vdi"], purpose: "VirtualBox", verb: "Writing", write: write_vdi },
+    OutputForm { form: Form::Vhdx, endings: &[".vhdx"], purpose: "Hyper-V", verb: "Writing", write: write_vhdx },
 ];
 
 /// Whether the ending of `path` asks for a form.
@@ -62,14 +75,29 @@ pub(crate) fn check_ending(path: &Path) -> Result<()> {
 /// The form that the ending of `path` asks for.
 ///
 /// # Errors
-/// Usage when no form has that ending.
+/// Usage when no form has that ending, or two are asked for at once.
 pub(super) fn form_of(path: &Path) -> Result<&'static OutputForm> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let asks_for = |ending: &&str| name.len() > ending.len() && name.ends_with(ending);
-    FORMS.iter().find(|form| form.endings.iter().any(asks_for)).ok_or_else(|| {
+    let Some(form) = with_ending_of(&name) else {
         let choices: Vec<_> =
             FORMS.iter().map(|form| format!("{} ({})", form.endings.join(" or "), form.purpose)).collect();
-        Error::usage(format!("the ending of {} tells no image format", path.display()))
-            .remedy(format!("end the output's name in one of these: {}", choices.join(", ")))
-    })
+        return Err(Error::usage(format!("the ending of {} tells no image format", path.display()))
+            .remedy(format!("end the output's name in one of these: {}", choices.join(", "))));
+    };
+    // Such as router.qcow2.gz.
+    let inner = name.strip_suffix(".gz").and_then(with_ending_of).filter(|inner| inner.form != Form::Raw);
+    match inner {
+        None => Ok(form),
+        Some(inner) => {
+            let [ending, ..] = inner.endings else { return Ok(form) };
+            Err(Error::usage(format!("{} asks for two image formats at once", path.display()))
+                .remedy(format!("end it in {ending} alone, or in .img.gz")))
+        }
+    }
+}
+
+/// The form that has an ending of `name`, which is in lower case and not the ending alone.
+fn with_ending_of(name: &str) -> Option<&'static OutputForm> {
+    let asks_for = |ending: &&str| name.len() > ending.len() && name.ends_with(ending);
+    FORMS.iter().find(|form| form.endings.iter().any(asks_for))
 }

@@ -12,6 +12,7 @@ mod raw;
 mod sign;
 mod stream;
 mod sums;
+mod virtual_disk;
 
 pub(crate) use document::Document;
 pub(crate) use form::check_ending;

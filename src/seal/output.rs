@@ -77,7 +77,7 @@ impl Output {
         let name = self.path.file_name().unwrap_or_default().display().to_string();
         progress.begin(&format!("{} {name}", self.form.verb), Some(disk.length()));
         let mut out = Stream::new(self.file.as_file_mut());
-        let written = (self.form.write)(&Subject { disk, progress }, &mut out).and_then(|()| out.finish());
+        let written = (self.form.write)(&Subject { name: &name, disk, progress }, &mut out).and_then(|()| out.finish());
         progress.end();
         let (unsigned_length, sha256_unsigned) = written.map_err(|error| cannot_write(&self.path, error))?;
         let Self { path, form, force, file } = self;
@@ -249,8 +249,17 @@ mod tests {
     #[test]
     fn the_output_has_the_length_and_digest_that_are_told() {
         let (folder, input) = folder();
-        for (name, form) in [("a.img.gz", Form::Gzip), ("A.GZ", Form::Gzip), ("a.img", Form::Raw), ("a.raw", Form::Raw)]
-        {
+        for (name, form) in [
+            ("a.img.gz", Form::Gzip),
+            ("A.GZ", Form::Gzip),
+            ("a.raw.gz", Form::Gzip),
+            ("a.img", Form::Raw),
+            ("a.raw", Form::Raw),
+            ("a.qcow2", Form::Qcow2),
+            ("a.VMDK", Form::Vmdk),
+            ("a.vdi", Form::Vdi),
+            ("a.vhdx", Form::Vhdx),
+        ] {
             let path = folder.path().join(name);
             let sealed = Output::prepare(&path, Some(&input), false).unwrap().write(&disk(), None, &Silent).unwrap();
             let bytes = fs::read(&path).unwrap();
@@ -261,16 +270,16 @@ mod tests {
                 assert!(bytes == disk().read_vec(0, 3 * 1024 * 1024).unwrap());
             }
         }
-        assert_eq!(names(folder.path()), ["A.GZ", "a.img", "a.img.gz", "a.raw", "input.img"]);
+        assert_eq!(names(folder.path()).len(), 10, "nothing else stays behind");
     }
 
     #[test]
-    fn an_image_written_in_either_form_opens_as_the_same_disk() {
+    fn an_image_opens_as_the_same_disk_in_every_form() {
         let (folder, input) = folder();
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/openwrt-mini-ib-ext4-combined.img.gz");
         let original = Image::open(&original, &Silent).unwrap();
         let length = usize::try_from(original.disk.length()).unwrap();
-        for name in ["out.img.gz", "out.img"] {
+        for name in ["out.img.gz", "out.img", "out.qcow2", "out.vmdk"] {
             let path = folder.path().join(name);
             let sealed =
                 Output::prepare(&path, Some(&input), false).unwrap().write(&original.disk, None, &Silent).unwrap();
@@ -349,7 +358,8 @@ mod tests {
             (at("folder.img"), format!("the output {} is a folder", at("folder.img").display())),
             (missing, format!("the output's folder {} does not exist", at("no").display())),
             (at("input.img/out.img"), format!("{} is not a folder", input.display())),
-            (at("out.qcow2"), format!("the ending of {} tells no image format", at("out.qcow2").display())),
+            (at("out.tar"), format!("the ending of {} tells no image format", at("out.tar").display())),
+            (at("a.vdi.gz"), format!("{} asks for two image formats at once", at("a.vdi.gz").display())),
             (at(".img"), format!("the ending of {} tells no image format", at(".img").display())),
         ] {
             assert_eq!(refusal(&path, &input, true), (Kind::Usage, expected));
