@@ -20,3 +20,4 @@ mod patch;
 mod rootfs;
 mod signing;
 mod support;
+mod virtual_disks;

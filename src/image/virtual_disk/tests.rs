@@ -1,4 +1,4 @@
-//! Small files made by hand, each wrong in one way. What QEMU itself makes is read in the tests of the program.
+//! Small files made by hand, each wrong in one way, and what QEMU's own program makes.
 
 use std::io::Write;
 
@@ -258,6 +258,48 @@ fn a_vmdk_file_that_contradicts_itself_is_told_with_the_numbers() {
     let (file, _) = vmdk_with_footer();
     let footer = format!("the footer at byte {} does not begin with KDMV", file.len() - 1024);
     assert_eq!(refusal(&file, file.len() - 1024, b"X"), corrupt(footer));
+}
+
+/// What `qemu-img convert` with `options` makes of `disk`.
+fn converted(disk: &[u8], format: &str, options: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("raw"), disk).unwrap();
+    let mut command = std::process::Command::new("qemu-img");
+    command.args(["convert", "-f", "raw", "-O", format]).args(options).args([file("raw"), file("made")]);
+    let output = command.output().expect("qemu-img is needed");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read(file("made")).unwrap()
+}
+
+#[test]
+fn what_qemu_makes_is_read_as_the_same_disk() {
+    // Noise, text and holes, and an end that is no border of anything.
+    let mut disk = noise(5, 200_000);
+    disk.resize(3 << 20, 0);
+    disk.extend(b"the same again and again ".repeat(50_000));
+    disk.resize(9 << 20, 0);
+    disk.extend(noise(6, 512 * 7));
+    disk.resize(disk.len().next_multiple_of(512), 0);
+    for (format, options) in [
+        ("qcow2", &["-o", "compat=0.10"][..]),
+        ("qcow2", &["-o", "compat=0.10", "-c"]),
+        ("qcow2", &["-o", "lazy_refcounts=on,preallocation=metadata"]),
+        ("qcow2", &["-o", "preallocation=full"]),
+        ("qcow2", &["-c"]),
+        ("qcow2", &["-c", "-o", "compression_type=zstd"]),
+        ("qcow2", &["-o", "cluster_size=512"]),
+        ("qcow2", &["-c", "-o", "cluster_size=512"]),
+        ("qcow2", &["-c", "-o", "cluster_size=2M"]),
+        ("qcow2", &["-c", "-o", "cluster_size=2M,compression_type=zstd"]),
+        ("qcow2", &["-o", "cluster_size=4k,refcount_bits=1"]),
+        ("vmdk", &[]),
+        ("vmdk", &["-o", "zeroed_grain=on"]),
+        ("vmdk", &["-o", "subformat=streamOptimized"]),
+    ] {
+        let made = converted(&disk, format, options);
+        assert!(read(&made).unwrap() == disk, "{format} {options:?}");
+    }
 }
 
 /// Some bytes changed, and perhaps cut.

@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("modinfo", "kmod"),
     ("pigz", "pigz"),
     ("python3", "python3"),
+    ("qemu-img", "qemu-utils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("sgdisk", "gdisk"),
     ("signify-openbsd", "signify-openbsd"),
