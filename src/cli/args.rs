@@ -49,9 +49,9 @@ Examples:
 
 /// Puts working InfiniBand support into an OpenWrt x86_64 disk image, and proves offline that it will come up.
 ///
-/// ibwrt opens an OpenWrt x86_64 combined image (.img or .img.gz) or a root filesystem alone, puts InfiniBand kernel modules, their autoload
-/// entries and network configuration into it, seals it again, and checks the result. It needs no root, no mount and
-/// no virtual machine; the input is never touched.
+/// ibwrt opens an OpenWrt x86_64 combined image (.img, .img.gz, .qcow2 or .vmdk) or a root filesystem alone, puts
+/// InfiniBand kernel modules, their autoload entries and network configuration into it, seals it again, and checks the
+/// result. It needs no root, no mount and no virtual machine; the input is never touched.
 #[derive(Debug, Parser)]
 #[command(
     name = "ibwrt",
@@ -161,9 +161,9 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[command(after_long_help = PATCH_EXAMPLES)]
 pub(super) struct PatchArguments {
-    /// The image (.img or .img.gz); never touched
+    /// The image (.img, .img.gz, .qcow2 or .vmdk); never touched
     pub(super) image: PathBuf,
-    /// Where the result goes; .img.gz is compressed, .img is not
+    /// Where the result goes; the ending is the form: .img.gz, .img, .qcow2, .vmdk, .vdi or .vhdx
     #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
     pub(super) output: Option<PathBuf>,
     #[command(flatten)]
@@ -227,6 +227,10 @@ Examples:
   Signed, so that others can check it with `ibwrt verify --key site.pub`:
     ibwrt patch image.img.gz --recipe site.toml --sign site.sec -o router.img.gz
 
+  The disk of a virtual machine: QEMU's here; .vmdk, .vdi and .vhdx are VMware's,
+  VirtualBox's and Hyper-V's:
+    ibwrt patch image.img.gz --recipe site.toml -o router.qcow2
+
   Write the result to a disk (all that is on it is lost):
     gzip -dc router.img.gz | sudo dd of=/dev/sdX bs=4M conv=fsync";
 
@@ -248,7 +252,7 @@ impl PatchArguments {
 #[derive(Debug, Args)]
 #[command(after_long_help = VERIFY_EXAMPLES)]
 pub(super) struct VerifyArguments {
-    /// The image (.img or .img.gz)
+    /// The image (.img, .img.gz, .qcow2 or .vmdk)
     #[arg(required_unless_present = "list_checks")]
     pub(super) image: Option<PathBuf>,
     #[command(flatten)]
@@ -299,7 +303,7 @@ Examples:
     after_long_help = "Examples:\n  ibwrt inspect router.img.gz\n  ibwrt inspect router.img.gz --format json | jq .table"
 )]
 pub(super) struct InspectArguments {
-    /// The image (.img or .img.gz)
+    /// The image (.img, .img.gz, .qcow2 or .vmdk)
     pub(super) image: PathBuf,
 }
 
@@ -314,7 +318,7 @@ pub(super) struct InspectArguments {
                              ibwrt graph router.img.gz --format json\n  \
                              ibwrt graph rootfs.img.gz --kernel bzImage -o modules.svg")]
 pub(super) struct GraphArguments {
-    /// The image (.img or .img.gz); never touched
+    /// The image (.img, .img.gz, .qcow2 or .vmdk); never touched
     pub(super) image: PathBuf,
     #[command(flatten)]
     pub(super) booted_by: BootedBy,

@@ -201,7 +201,7 @@ fn next(page: &mut Page, report: &PatchReport) {
     }
     page.command(&verify);
     if let Some((what, command)) = attach_command(&output.path, output.form) {
-        page.paragraph(2, &format!("{what}, and pass the adapter through to it:"));
+        page.paragraph(2, what);
         page.command(&command);
         return;
     }
@@ -216,31 +216,35 @@ fn check_command(image: &Path, form: Form, overlays: &[String]) -> String {
     if form.is_read() {
         return verify_command(image, overlays);
     }
-    let plain = image.with_extension("img");
+    let plain = image.with_extension("check.img");
     let (from, to) = (quoted(image), quoted(&plain));
     format!("qemu-img convert -O raw {from} {to} && {}", verify_command(&plain, overlays))
 }
 
 /// How `image` is given to a virtual machine, in a sentence and a command; `None` for a form that is for real disks.
 fn attach_command(image: &Path, form: Form) -> Option<(&'static str, String)> {
-    let image = quoted(image);
+    let file = quoted(image);
     Some(match form {
         Form::Raw | Form::Gzip => return None,
         Form::Qcow2 => (
-            "Start a virtual machine with it",
+            "Start a virtual machine with it and the adapter at 01:00.0:",
             format!(
-                "qemu-system-x86_64 -accel kvm -m 512M -nographic -drive file={image},format=qcow2 \
-                 -device vfio-pci,host=01:00.0"
+                "qemu-system-x86_64 -accel kvm -m 512M -nographic -drive file={},format=qcow2 \
+                 -device vfio-pci,host=01:00.0",
+                file.replace(',', ",,")
             ),
         ),
-        Form::Vmdk => ("Make it the disk of a virtual machine, in its .vmx file", format!("ide0:0.fileName = {image}")),
+        Form::Vmdk => (
+            "Make it the disk of a virtual machine, in its .vmx file:",
+            format!("ide0:0.fileName = \"{}\"", image.display()),
+        ),
         Form::Vdi => (
-            "Attach it to a virtual machine",
-            format!("VBoxManage storageattach router --storagectl IDE --port 0 --device 0 --type hdd --medium {image}"),
+            "Attach it to a virtual machine:",
+            format!("VBoxManage storageattach router --storagectl IDE --port 0 --device 0 --type hdd --medium {file}"),
         ),
         Form::Vhdx => (
-            "Attach it to a virtual machine of generation 1",
-            format!("Add-VMHardDiskDrive -VMName router -Path {image}"),
+            "Attach it to a virtual machine of generation 1:",
+            format!("Add-VMHardDiskDrive -VMName router -Path {file}"),
         ),
     })
 }
@@ -282,6 +286,22 @@ mod tests {
         assert_eq!(quoted(Path::new("my router's.img")), r"'my router'\''s.img'");
         let command = write_command(Path::new("a b.img"), Form::Raw, "/dev/sdX");
         assert_eq!(command, "sudo dd if='a b.img' of=/dev/sdX bs=4M conv=fsync");
+    }
+
+    #[test]
+    fn what_comes_next_fits_the_form_of_the_output() {
+        let at = |name: &'static str| Path::new(name);
+        assert_eq!(attach_command(at("a.img"), Form::Raw), None);
+        let (_, command) = attach_command(at("a,b.qcow2"), Form::Qcow2).unwrap();
+        assert!(command.contains("-drive file=a,,b.qcow2,format=qcow2 "), "{command}");
+        let (_, command) = attach_command(at("my router.vmdk"), Form::Vmdk).unwrap();
+        assert_eq!(command, r#"ide0:0.fileName = "my router.vmdk""#);
+        let check = |name, form| check_command(at(name), form, &["ipoib".to_owned()]);
+        assert_eq!(check("a.vmdk", Form::Vmdk), "ibwrt verify a.vmdk --overlay ipoib");
+        let expected = "qemu-img convert -O raw a.vdi a.check.img && ibwrt verify a.check.img --overlay ipoib";
+        assert_eq!(check("a.vdi", Form::Vdi), expected);
+        let disk = "sudo qemu-img convert -O raw a.vhdx /dev/sdX2";
+        assert_eq!(write_command(at("a.vhdx"), Form::Vhdx, "/dev/sdX2"), disk);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) struct SigningRequest {
 pub(crate) struct PatchRequest {
     /// The image; never touched.
     pub(crate) image: PathBuf,
-    /// Where the result goes; its ending (`.img` or `.img.gz`) decides the wrapping. `None` only for a dry run.
+    /// Where the result goes; its ending (such as `.img.gz`) decides the wrapping. `None` only for a dry run.
     pub(crate) output: Option<PathBuf>,
     /// Overlays, modules, settings, files.
     pub(crate) wishes: CommandLineWishes,

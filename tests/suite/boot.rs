@@ -28,7 +28,9 @@ fn boot_and_look(disk_file: &Path, early: &[PathBuf]) {
     rdump(&file("root"), &file("tree"));
     let release = only_release(&file("tree"));
     let insertions = load_order(&file("tree"), &release);
-    let said = boot(&file("vmlinuz"), early, &file("disk"), &insertions);
+    let is_qcow2 = disk_file.extension().is_some_and(|extension| extension == "qcow2");
+    let drive = if is_qcow2 { disk_file.to_path_buf() } else { file("disk") };
+    let said = boot(&file("vmlinuz"), early, &drive, &insertions);
     judge_console(&said, &release, &insertions);
 }
 
@@ -128,10 +130,10 @@ fn debians_kernel_takes_the_modules_out_of_a_patched_image() {
     image(&pristine, BootKind::Efi, RootKind { block_size: 4096, features, mebibytes: 64 }, &tree, &debian.vmlinuz);
 
     let job = Job::connectx3(&pristine, &debian.modules);
-    job.patch(folder.path(), &pristine, &["-o", "router.img"]).expect_status(0);
-    job.verify(folder.path(), &folder.path().join("router.img")).expect_status(0);
+    job.patch(folder.path(), &pristine, &["-o", "router.qcow2"]).expect_status(0);
+    job.verify(folder.path(), &folder.path().join("router.qcow2")).expect_status(0);
     let early = debian.closure(&["virtio_pci", "virtio_blk", "crc32c_generic", "crc32c_intel", "ext4"]);
-    boot_and_look(&folder.path().join("router.img"), &early);
+    boot_and_look(&folder.path().join("router.qcow2"), &early);
 }
 
 #[test]

@@ -11,8 +11,8 @@ const LAST_BOOT_LOADER_LBA: u64 = 511;
 pub(super) const CONTAINER: Check = Check {
     id: "container",
     severity: Severity::Warning,
-    claim: "The file is a plain or gzip-compressed image with nothing stale behind it.",
-    remedy: "Run `ibwrt patch` on it: the output is one clean gzip member (or a plain image) without a tail.",
+    claim: "The file is an image (plain, gzip-compressed, qcow2 or VMDK) with nothing stale behind it.",
+    remedy: "Run `ibwrt patch` on it: nothing lies behind its output, in whatever form.",
     run: container,
 };
 

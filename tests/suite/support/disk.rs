@@ -25,9 +25,15 @@ impl Partition {
     }
 }
 
-/// The disk in an `.img` or `.img.gz`; what follows the gzip member is not part of it.
+/// The disk in an `.img`, `.img.gz` or `.qcow2`; what follows a gzip member is not part of it.
 pub(crate) fn raw_disk(file: &Path) -> Vec<u8> {
     let bytes = std::fs::read(file).unwrap();
+    if bytes.starts_with(b"QFI") {
+        let raw = tempfile::NamedTempFile::new().unwrap();
+        let convert = ["convert", "-f", "qcow2", "-O", "raw"];
+        super::run(super::tool("qemu-img").args(convert).arg(file).arg(raw.path())).expect_status(0);
+        return std::fs::read(raw.path()).unwrap();
+    }
     if !bytes.starts_with(&[0x1F, 0x8B]) {
         return bytes;
     }

@@ -40,14 +40,15 @@ echo THE END
 $b poweroff -f
 "#;
 
-/// Boots `kernel` with `disk` (raw, left as it is) as the first virtio disk and returns what the console showed.
+/// Boots `kernel` with `disk` (raw or `.qcow2`, left as it is) as the first virtio disk and returns what the console showed.
 /// `early` are driver files to insert before the disk can be seen.
 pub(crate) fn boot(kernel: &Path, early: &[std::path::PathBuf], disk: &Path, insertions: &[Insertion]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let initrd = folder.path().join("initrd");
     std::fs::write(&initrd, initial_root(early, insertions)).unwrap();
     let console = folder.path().join("console");
-    let drive = format!("file={},format=raw,if=virtio,snapshot=on", disk.display());
+    let format = if disk.extension().is_some_and(|extension| extension == "qcow2") { "qcow2" } else { "raw" };
+    let drive = format!("file={},format={format},if=virtio,snapshot=on", disk.display());
     // Hardware acceleration only on request: /dev/kvm may exist and still hang, in a machine that is virtual itself.
     let accelerator = std::env::var("IBWRT_QEMU_ACCEL").unwrap_or_else(|_| "tcg".to_string());
     let mut machine = super::tool("qemu-system-x86_64")
