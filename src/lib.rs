@@ -17,6 +17,7 @@ mod infiniband;
 mod kernel;
 mod openwrt;
 mod overlay;
+mod package;
 mod plan;
 mod progress;
 mod recipe;

@@ -9,7 +9,7 @@ use super::terminal::Terminal;
 use super::{render_checks, render_edits};
 use crate::error::{Error, Result};
 use crate::image::{Container, Form, PartitionTable, Scheme};
-use crate::task::{self, ModuleRow, OutputFacts, PatchOutcome, PatchReport, PatchRequest};
+use crate::task::{self, ModuleRow, OutputFacts, PackageRow, PatchOutcome, PatchReport, PatchRequest};
 
 /// Environment variable for the timestamp of what is written (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -85,6 +85,7 @@ fn seconds(value: Option<&str>) -> Result<Option<u64>> {
 /// What was opened, what changes, and what came of it.
 pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     opened(page, report);
+    packages(page, &report.packages);
     if verbose {
         modules(page, &report.modules);
     }
@@ -151,6 +152,18 @@ fn modules(page: &mut Page, modules: &[ModuleRow]) {
     for module in modules {
         let origin = module.origin.as_deref().unwrap_or("in the image already");
         page.fact(&module.name, &format!("{origin} ({})", module.reason));
+    }
+}
+
+/// The packages that go in, and where each comes from.
+fn packages(page: &mut Page, packages: &[PackageRow]) {
+    if packages.is_empty() {
+        return;
+    }
+    page.heading(&format!("To be installed: {}", number(packages.len(), "package")));
+    for package in packages {
+        let reason = package.needed_by.as_ref().map(|user| format!(" ({user} needs it)")).unwrap_or_default();
+        page.paragraph(2, &format!("{} {} from {}{reason}", package.name, package.version, package.origin));
     }
 }
 

@@ -29,6 +29,12 @@ pub(super) struct Additions {
     /// (repeatable)
     #[arg(long, value_name = "PATH")]
     pub(super) modules: Vec<PathBuf>,
+    /// A package to install: an .ipk or .apk file, or a folder of them (repeatable)
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(super) package: Vec<PathBuf>,
+    /// A folder that is searched for what the packages need (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub(super) package_dir: Vec<PathBuf>,
     /// The system's host name
     #[arg(long, value_name = "NAME")]
     pub(super) hostname: Option<String>,
@@ -84,6 +90,8 @@ impl Wishes {
 pub(super) fn to_wishes(wishes: &Wishes, additions: &Additions, kernel: &Kernel) -> CommandLineWishes {
     CommandLineWishes {
         modules: additions.modules.clone(),
+        packages: additions.package.clone(),
+        package_folders: additions.package_dir.clone(),
         hostname: additions.hostname.clone(),
         root_password_hash: additions.root_password_hash.clone(),
         ssh_keys: additions.ssh_key.clone(),

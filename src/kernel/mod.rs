@@ -1,7 +1,7 @@
 //! Kernels and kernel modules as files: bzImage header, export tables, ELF structure, modinfo, imports and exports,
 //! stripping; and the linker that tells which modules a kernel takes. Bytes in, facts out; nothing here knows filesystems.
 
-mod bytes;
+pub(crate) mod bytes;
 mod bzimage;
 mod decompress;
 mod exports;

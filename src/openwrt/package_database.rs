@@ -1,15 +1,25 @@
 //! Which package manager's database the root holds.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::tree::Tree;
+use crate::package::Database;
 
 /// The database of opkg (24.10 and older).
 pub(crate) const OPKG_STATUS: &str = "/usr/lib/opkg/status";
+/// Where opkg keeps control files, file lists and scripts.
+pub(crate) const OPKG_INFO: &str = "/usr/lib/opkg/info";
 /// The control file of the package `kernel` beside it.
 pub(crate) const OPKG_KERNEL_CONTROL: &str = "/usr/lib/opkg/info/kernel.control";
 /// The database of apk (25.12 and newer).
 pub(crate) const APK_INSTALLED: &str = "/lib/apk/db/installed";
+
+/// Where apk keeps it, and beside it the scripts and triggers.
+pub(crate) const APK_DATABASE: &str = "/lib/apk/db";
+/// Where OpenWrt's .apk files put what apk's database does not hold.
+pub(super) const APK_PACKAGES: &str = "/lib/apk/packages";
 
 /// The package database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,6 +76,23 @@ impl PackageDatabase {
             Self::None => None,
         }
     }
+}
+
+/// What is installed, by the database in `tree`; nothing where there is none, or one that lists nothing (CLEAN_IPKG).
+pub(crate) fn database(tree: &Tree) -> Option<Database> {
+    let beside = |folder: &str, ending: &str| -> BTreeMap<String, String> {
+        let files = tree.children(folder).into_iter().filter_map(|(file, _)| {
+            let name = file.strip_suffix(ending)?;
+            Some((name.to_owned(), tree.text(&format!("{folder}/{file}"))?))
+        });
+        files.collect()
+    };
+    let database = match (tree.text(APK_INSTALLED), tree.text(OPKG_STATUS)) {
+        (Some(installed), _) => Database::parse_apk(&installed, &beside(APK_PACKAGES, ".alternatives")),
+        (None, Some(status)) => Database::parse_opkg(&status, &beside(OPKG_INFO, ".list")),
+        (None, None) => return None,
+    };
+    (!database.packages.is_empty()).then_some(database)
 }
 
 struct Stanza<'a>(Vec<&'a str>);

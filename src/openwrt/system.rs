@@ -2,12 +2,13 @@
 
 use super::modules::MODULES_DIRECTORY;
 use super::modules_conf::ModulesConf;
-use super::package_database::{APK_INSTALLED, OPKG_STATUS};
+use super::package_database::{APK_DATABASE, APK_INSTALLED, APK_PACKAGES, OPKG_INFO, OPKG_STATUS, database};
 use super::tree::MAX_LOADED;
 use super::{AUTOLOAD_DIRECTORY, AutoloadFile, BOOT_DIRECTORY, ModuleDirectory, PackageDatabase, Release, Tree};
 use crate::error::{Error, Result};
 use crate::filesystem::{FileType, Filesystem, Space};
 use crate::kernel::KernelRelease;
+use crate::package::Database;
 
 const RELEASE_FILE: &str = "/etc/openwrt_release";
 const OS_RELEASE: &str = "/usr/lib/os-release";
@@ -88,6 +89,23 @@ impl System {
         })
     }
 
+    /// What is installed, by the package manager's database; nothing where there is none.
+    pub(crate) fn database(&self) -> Option<Database> {
+        database(&self.tree)
+    }
+
+    /// Loads the content of further files, where they exist.
+    ///
+    /// # Errors
+    /// Corrupt filesystem structures.
+    pub(crate) fn load<'a>(
+        &mut self,
+        root: &mut dyn Filesystem,
+        paths: impl IntoIterator<Item = &'a str>,
+    ) -> Result<()> {
+        paths.into_iter().try_for_each(|path| self.tree.load(root, path, MAX_LOADED))
+    }
+
     /// Whether this system is for the machines that this program knows: OpenWrt's target x86/64.
     ///
     /// # Errors
@@ -114,12 +132,14 @@ fn contents(tree: &Tree, wanted: &[String]) -> Vec<(String, u64)> {
         .filter(|(_, node)| matches!(node.metadata.file_type, FileType::Regular | FileType::Symlink))
         .map(|(path, _)| (path, MAX_CONFIGURATION));
     let databases = [OS_RELEASE, OPKG_STATUS, APK_INSTALLED].map(|path| (path.to_owned(), MAX_LOADED));
+    let beside = [OPKG_INFO, APK_DATABASE, APK_PACKAGES].into_iter().flat_map(|folder| tree.descendants(folder));
+    let beside = beside.map(|(path, _)| (path, MAX_CONFIGURATION));
     let builtin = tree
         .children(MODULES_DIRECTORY)
         .into_iter()
         .map(|(name, _)| (format!("{MODULES_DIRECTORY}/{name}/modules.builtin"), MAX_CONFIGURATION));
     let wanted = wanted.iter().map(|path| (path.clone(), MAX_LOADED));
-    configuration.chain(databases).chain(builtin).chain(wanted).collect()
+    configuration.chain(databases).chain(beside).chain(builtin).chain(wanted).collect()
 }
 
 #[cfg(test)]

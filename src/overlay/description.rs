@@ -38,6 +38,9 @@ pub(crate) struct Description {
     /// Modules loaded at boot, in order.
     #[serde(default)]
     pub(crate) autoload: Vec<Autoload>,
+    /// Packages (.ipk or .apk) to be installed: files in the overlay's folder, by their path in it.
+    #[serde(default)]
+    pub(crate) packages: Vec<String>,
     /// Settings.
     #[serde(default)]
     pub(crate) setting: Vec<Setting>,

@@ -50,6 +50,12 @@ pub(crate) struct Resolved {
     pub(crate) findings: Vec<Finding>,
     /// Where modules are looked for.
     pub(crate) module_sources: Vec<PathBuf>,
+    /// Packages, or folders of packages, to be put in.
+    pub(crate) packages: Vec<PathBuf>,
+    /// Packages that overlays bring: what errors call them, and their bytes.
+    pub(crate) package_files: Vec<(String, Vec<u8>)>,
+    /// Folders that are searched for what packages need.
+    pub(crate) package_folders: Vec<PathBuf>,
 }
 
 /// Resolves `recipe`.
@@ -64,6 +70,8 @@ pub(crate) fn resolve(recipe: &Recipe) -> Result<Resolved> {
         overlays: overlays.iter().map(|overlay| overlay.name().to_owned()).collect(),
         root_password_hash: recipe.root_password_hash.clone(),
         module_sources: recipe.modules.clone(),
+        packages: recipe.packages.clone(),
+        package_folders: recipe.package_folders.clone(),
         ..Resolved::default()
     };
     let environment = template::environment();
@@ -210,6 +218,7 @@ impl Work<'_> {
     fn add(&mut self, context: &Value) -> Result<()> {
         self.modules(context)?;
         self.autoload(context)?;
+        self.packages()?;
         self.files(context)
     }
 
@@ -268,6 +277,17 @@ impl Work<'_> {
         }
         for group in &description.same_build {
             self.resolved.same_build.push(group.iter().map(|name| ModuleName::new(name)).collect());
+        }
+        Ok(())
+    }
+
+    fn packages(&mut self) -> Result<()> {
+        for name in &self.overlay.description.packages {
+            let bytes = self.overlay.folder.get(name).ok_or_else(|| {
+                Error::usage(format!("there is no file `{name}` in the overlay"))
+                    .remedy("put the package into the overlay's folder, or take it out of `packages`")
+            })?;
+            self.resolved.package_files.push((format!("{} » {name}", self.overlay.origin), bytes.clone()));
         }
         Ok(())
     }

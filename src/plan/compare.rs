@@ -8,10 +8,11 @@ use crate::openwrt::{MODULES_DIRECTORY, System};
 
 use super::autoload::autoload;
 use super::draft::Draft;
+use super::install::Registry;
 use super::loading::Dependencies;
 use super::packages::kernel_version;
 use super::space::forecast;
-use super::{Edit, Finding, Wishes, files, remarks};
+use super::{Edit, Finding, Wishes, files, install, remarks};
 
 /// Room before and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -48,16 +49,19 @@ pub(crate) struct Plan {
 pub(crate) fn plan(system: &System, release: &KernelRelease, wishes: &Wishes) -> Result<Plan> {
     let mut findings = wishes.findings.clone();
     findings.extend(remarks::system(system, release, wishes));
-    let dependencies = Dependencies::collect(system, release, &wishes.modules);
+    let dependencies = Dependencies::collect(system, release, wishes);
     let mut draft = Draft::new(system);
     for release in &wishes.obsolete {
         draft.remove_directory(&format!("{MODULES_DIRECTORY}/{release}"), "kernel swap");
     }
+    let mut registry = Registry::new(system, &[]);
+    install::packages(&mut draft, system, &mut registry, &wishes.packages, &mut findings)?;
     files::modules(&mut draft, system, release, &wishes.modules, &mut findings)?;
     files::files(&mut draft, &wishes.files, &mut findings)?;
     files::login(&mut draft, wishes)?;
     kernel_version(&mut draft, system, wishes.kernel_version.as_deref())?;
     autoload(&mut draft, &dependencies, &wishes.autoload, &mut findings)?;
+    registry.write(&mut draft)?;
     findings.extend(remarks::loading(draft.tree(), system, release, wishes, &dependencies));
     let edits = draft.into_edits();
     let space = forecast(&system.space, &edits)?;

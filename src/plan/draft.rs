@@ -133,6 +133,18 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Wants nothing at `path`, unless something is wanted there later.
+    pub(super) fn remove_file(&mut self, path: &str, reason: &str) {
+        let Some(place) = self.tree.place(path) else { return };
+        let is_there = |node: &Node| node.metadata.file_type != FileType::Directory;
+        if self.system.tree.node(&place).is_some_and(is_there) {
+            self.tree.nodes.remove(&place);
+            self.wanted.remove(&place);
+            self.order.retain(|known| *known != place);
+            self.removed.insert(place, reason.to_owned());
+        }
+    }
+
     /// Sets the permissions of the file wanted at `place`.
     pub(super) fn restrict(&mut self, place: &str, attributes: Attributes) {
         if let Some(wanted) = self.wanted.get_mut(place) {

@@ -6,7 +6,7 @@ use crate::filesystem::FileType;
 use crate::kernel::{KernelRelease, Module, ModuleName};
 use crate::openwrt::{AUTOLOAD_DIRECTORY, AutoloadFile, AutoloadLine, BOOT_DIRECTORY, System, Tree, loads_immediately};
 
-use super::ModuleWish;
+use super::Wishes;
 
 /// Which modules need which: `depends=` of those that are in the image or wished.
 #[derive(Debug, Clone, Default)]
@@ -14,7 +14,7 @@ pub(super) struct Dependencies(BTreeMap<ModuleName, Vec<ModuleName>>);
 
 impl Dependencies {
     /// From the modules for the kernel `release`, with those of `wishes` in the place of their namesakes.
-    pub(super) fn collect(system: &System, release: &KernelRelease, wishes: &[ModuleWish]) -> Self {
+    pub(super) fn collect(system: &System, release: &KernelRelease, wishes: &Wishes) -> Self {
         let mut dependencies = BTreeMap::new();
         let mut insert = |name: &ModuleName, module: &Module| {
             dependencies.insert(name.clone(), module.modinfo.depends.clone().unwrap_or_default());
@@ -25,9 +25,11 @@ impl Dependencies {
                 insert(&module.name, parsed);
             }
         }
-        for wish in wishes {
-            if let Ok(parsed) = Module::parse(&wish.bytes) {
-                insert(&wish.name, &parsed);
+        let packaged = wishes.packages.modules(release);
+        let bare = wishes.modules.iter().map(|wish| (&wish.name, &wish.bytes));
+        for (name, bytes) in packaged.iter().map(|(name, bytes)| (name, *bytes)).chain(bare) {
+            if let Ok(parsed) = Module::parse(bytes) {
+                insert(name, &parsed);
             }
         }
         Self(dependencies)

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::filesystem::Attributes;
 use crate::kernel::{KernelRelease, ModuleName};
+use crate::openwrt::MODULES_DIRECTORY;
+use crate::package::{Chosen, Entry, EntryKind};
 
 use super::{Content, Finding};
 
@@ -54,6 +56,41 @@ pub(crate) struct FileWish {
     pub(crate) is_certain: bool,
 }
 
+/// Packages to be installed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PackageWishes {
+    /// What goes in, each behind what it needs.
+    pub(crate) chosen: Vec<Chosen>,
+    /// Packages that were asked for and are there already, as `name version`.
+    pub(crate) present: Vec<String>,
+    /// Dependencies that nothing can be said about, because the image has no database.
+    pub(crate) unknown: Vec<String>,
+    /// When they are installed, in seconds since 1970, where that is known.
+    pub(crate) time: Option<u64>,
+}
+
+impl PackageWishes {
+    /// The module files that they bring for the kernel `release`, by module name.
+    pub(crate) fn modules(&self, release: &KernelRelease) -> Vec<(ModuleName, &Arc<[u8]>)> {
+        let folder = format!("{MODULES_DIRECTORY}/{release}/");
+        let entries = self.chosen.iter().flat_map(|chosen| &chosen.package.entries);
+        let module = |entry: &'_ Entry| {
+            let name = entry.path.strip_prefix(&folder).filter(|name| !name.contains('/') && name.ends_with(".ko"))?;
+            Some(ModuleName::new(name))
+        };
+        let files = entries.filter_map(|entry| match &entry.kind {
+            EntryKind::File(bytes) => Some((module(entry)?, bytes)),
+            EntryKind::Directory | EntryKind::Symlink(_) => None,
+        });
+        files.collect()
+    }
+
+    /// Absolute paths of everything that they bring.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.chosen.iter().flat_map(|chosen| &chosen.package.entries).map(|entry| entry.path.as_str())
+    }
+}
+
 /// All wishes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wishes {
@@ -61,6 +98,8 @@ pub(crate) struct Wishes {
     pub(crate) modules: Vec<ModuleWish>,
     /// Modules to be loaded, in order.
     pub(crate) autoload: Vec<AutoloadWish>,
+    /// Packages to be installed, before everything else.
+    pub(crate) packages: PackageWishes,
     /// Modules that are needed and that the image has already, with the reason.
     pub(crate) kept: Vec<(ModuleName, String)>,
     /// Files to be present. Parent directories are made as needed (0755 root).

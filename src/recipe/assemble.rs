@@ -42,6 +42,7 @@ impl Recipe {
             overlays: input.overlays,
             modules: paths(input.modules),
             packages: paths(input.packages),
+            package_folders: paths(input.package_dirs),
             kernel: input.kernel.map(PathBuf::from),
             kernel_version: input.kernel_version,
             replace_modules: input.replace_modules,
@@ -61,7 +62,6 @@ impl Recipe {
         }
         recipe.places = document.places;
         recipe.add(wishes)?;
-        recipe.refuse_packages()?;
         recipe.check_kernel()?;
         Ok(recipe)
     }
@@ -74,6 +74,8 @@ impl Recipe {
             }
         }
         self.modules.extend(wishes.modules.iter().cloned());
+        self.packages.extend(wishes.packages.iter().cloned());
+        self.package_folders.extend(wishes.package_folders.iter().cloned());
         if let Some(kernel) = &wishes.kernel {
             self.kernel = Some(kernel.clone());
             self.places.note("kernel", "--kernel");
@@ -120,17 +122,6 @@ impl Recipe {
         let error = Error::usage("this is for a new kernel, but none is given")
             .remedy("name the bzImage: --kernel, or `kernel` in the recipe");
         Err(self.places.locate(error, key))
-    }
-
-    fn refuse_packages(&self) -> Result<()> {
-        let Some(first) = self.packages.first() else { return Ok(()) };
-        let count = self.packages.len();
-        let error = Error::unsupported(format!(
-            "`packages` lists {count} package file(s), {} first, but packages cannot be put into an image yet",
-            first.display()
-        ));
-        let error = error.remedy("leave `packages` out, and install them on the running router with opkg or apk");
-        Err(self.places.locate(error, "packages"))
     }
 }
 
@@ -275,14 +266,17 @@ mod tests {
     }
 
     #[test]
-    fn packages_are_plainly_not_supported_yet() {
-        let error = assembled("packages = ['/x/rdma.ipk']", CommandLineWishes::default()).1.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert_eq!(
-            error.message(),
-            "`packages` lists 1 package file(s), /x/rdma.ipk first, but packages cannot be put into an image yet"
-        );
-        assert!(error.places()[0].ends_with("r.toml, line 1, column 1"));
+    fn packages_count_from_the_recipes_folder_and_the_command_line_adds_to_them() {
+        let text = "packages = ['a.ipk', '/x/rdma.ipk']\npackage_dirs = ['feed']\n";
+        let wishes = CommandLineWishes {
+            packages: vec!["b.ipk".into()],
+            package_folders: vec!["other".into()],
+            ..Default::default()
+        };
+        let (folder, recipe) = assembled(text, wishes);
+        let recipe = recipe.unwrap();
+        assert_eq!(recipe.packages, [folder.path().join("a.ipk"), "/x/rdma.ipk".into(), "b.ipk".into()]);
+        assert_eq!(recipe.package_folders, [folder.path().join("feed"), "other".into()]);
     }
 
     #[test]

@@ -10,9 +10,9 @@ use super::document::{Document, child_path};
 use super::places::Places;
 
 /// The recipe's own lists: an upper document adds to them. All other lists are replaced.
-const ADDED_TO: [&str; 5] = ["overlays", "modules", "packages", "ssh_keys", "file"];
+const ADDED_TO: [&str; 6] = ["overlays", "modules", "packages", "package_dirs", "ssh_keys", "file"];
 /// Those of them that name local files, one text each.
-const LISTS_OF_PATHS: [&str; 2] = ["modules", "packages"];
+const LISTS_OF_PATHS: [&str; 3] = ["modules", "packages", "package_dirs"];
 /// Keys of a `[[file]]` that name local files.
 const FILE_SOURCES: [&str; 2] = ["source", "template"];
 

@@ -33,6 +33,10 @@ pub(crate) struct CommandLineWishes {
     pub(crate) overlays: Vec<String>,
     /// `--modules`, in order.
     pub(crate) modules: Vec<PathBuf>,
+    /// `--package`, in order.
+    pub(crate) packages: Vec<PathBuf>,
+    /// `--package-dir`, in order.
+    pub(crate) package_folders: Vec<PathBuf>,
     /// `--set key=value`, in order.
     pub(crate) settings: Vec<String>,
     /// `--hostname`.
@@ -60,8 +64,10 @@ pub(crate) struct Recipe {
     pub(crate) overlays: Vec<String>,
     /// Module sources.
     pub(crate) modules: Vec<PathBuf>,
-    /// Package files (their own issue; refused when not empty).
+    /// Packages, or folders of packages, to be put in.
     pub(crate) packages: Vec<PathBuf>,
+    /// Folders that are searched for what packages need.
+    pub(crate) package_folders: Vec<PathBuf>,
     /// A bzImage that takes the place of the image's kernel.
     pub(crate) kernel: Option<PathBuf>,
     /// New version of the package `kernel`, for that bzImage.

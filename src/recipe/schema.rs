@@ -20,8 +20,10 @@ pub(crate) struct RecipeInput {
     pub(crate) overlays: Vec<String>,
     /// Module sources: folders searched in depth, `.ko` files, archives; relative to the recipe.
     pub(crate) modules: Vec<String>,
-    /// Package files; not supported yet.
+    /// Packages to be installed: .ipk or .apk files, or folders of them; relative to the recipe.
     pub(crate) packages: Vec<String>,
+    /// Folders that are searched for what the packages need; relative to the recipe.
+    pub(crate) package_dirs: Vec<String>,
     /// A bzImage that takes the place of the image's kernel; relative to the recipe.
     pub(crate) kernel: Option<String>,
     /// New version of the package `kernel`, which otherwise keeps its version when the kernel is replaced.
@@ -179,8 +181,17 @@ anything = 1
     fn the_schema_names_every_key_and_every_overlay_and_stands_alone() {
         let schema = schema().unwrap();
         let keys = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>();
-        let mut expected =
-            vec!["file", "hostname", "kernel", "kernel_version", "modules", "overlays", "packages", "replace_modules"];
+        let mut expected = vec![
+            "file",
+            "hostname",
+            "kernel",
+            "kernel_version",
+            "modules",
+            "overlays",
+            "package_dirs",
+            "packages",
+            "replace_modules",
+        ];
         expected.push("discard_overlay");
         expected.extend(["root_password_hash", "ssh_keys"]);
         expected.extend(Overlay::builtin_names());

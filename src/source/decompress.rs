@@ -13,7 +13,7 @@ const XZ_MEMORY_KIB: u32 = 256 << 10;
 ///
 /// # Errors
 /// Reading failed. Damage shows up later, as an error of the returned reader.
-pub(super) fn decoder<'a>(mut source: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decoder<'a>(mut source: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let start = source.fill_buf()?;
     Ok(if start.starts_with(b"\x1f\x8b") {
         Box::new(flate2::bufread::MultiGzDecoder::new(source))

@@ -16,6 +16,7 @@ use candidate::{Candidate, Place, Verdict};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelRelease, Module, ModuleName};
 
+pub(crate) use decompress::decoder;
 pub(crate) use select::{Required, Selected, Selection, select};
 
 /// A module read from the sources: decompressed, not yet stripped.

@@ -11,6 +11,7 @@ mod inspect;
 mod kernel_swap;
 mod keygen;
 mod module_set;
+mod packages;
 mod patch;
 mod report;
 mod request;
@@ -30,7 +31,7 @@ pub(crate) use keygen::keygen;
 pub(crate) use patch::patch;
 pub(crate) use report::{
     DemoReport, EditRow, FilesystemRow, InspectReport, KernelFacts, KeygenReport, ModuleRow, OptionRow, OutputFacts,
-    PatchOutcome, PatchReport, VerifyReport,
+    PackageRow, PatchOutcome, PatchReport, VerifyReport,
 };
 pub(crate) use request::{PatchRequest, SigningRequest, TrustRequest, VerifyRequest};
 pub(crate) use verify::verify;

@@ -60,6 +60,7 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned) -> PatchReport {
         release: planned.system.release.clone(),
         overlays: wished.resolved.overlays.clone(),
         modules: planned.modules.clone(),
+        packages: planned.packages.clone(),
         discarded_overlay: planned.discarded_overlay,
         kernel_swap: swap.filter(|_| !is_bare).map(|swap| swap.facts(&opened.scene)),
         kernel_file: swap.filter(|_| is_bare).map(|swap| swap.kernel.file.clone()),

@@ -70,6 +70,21 @@ pub(crate) struct ModuleRow {
     pub(crate) reason: String,
 }
 
+/// A package that goes in.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PackageRow {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// The file that it came from.
+    pub(crate) origin: String,
+    /// The package that needs it; `None`: it was asked for.
+    pub(crate) needed_by: Option<String>,
+    /// Whether the file carries a signature, by whomever.
+    pub(crate) is_signed: bool,
+}
+
 /// How `patch` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -107,6 +122,8 @@ pub(crate) struct PatchReport {
     pub(crate) discarded_overlay: Option<LiveOverlay>,
     /// The modules that are needed, providers before users; then those that the image has.
     pub(crate) modules: Vec<ModuleRow>,
+    /// The packages that go in, each behind what it needs.
+    pub(crate) packages: Vec<PackageRow>,
     /// The plan's edits, those of the boot partition first.
     pub(crate) edits: Vec<EditRow>,
     /// Remarks of plan and overlays, and on trailers that were dropped.

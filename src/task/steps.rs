@@ -10,6 +10,7 @@ use crate::image::{Disk, Image};
 use crate::kernel::KernelRelease;
 use crate::openwrt::{MODULES_DIRECTORY, OPKG_KERNEL_CONTROL, System};
 use crate::overlay::{self, Resolved};
+use crate::package::Chosen;
 use crate::plan::{BootPlan, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
 use crate::progress::Progress;
 use crate::recipe::{CommandLineWishes, Recipe};
@@ -17,9 +18,10 @@ use crate::seal::{self, Output, Signer};
 use crate::verify::{self, Report};
 
 use super::kernel_swap::KernelSwap;
+use super::packages::PackageFiles;
 use super::scene::{Located, Scene};
 use super::wishes::{expectations, wishes};
-use super::{ModuleRow, OutputFacts, evidence};
+use super::{ModuleRow, OutputFacts, PackageRow, evidence};
 
 /// An image that was looked at.
 pub(super) struct Opened {
@@ -39,6 +41,8 @@ pub(super) struct Wished {
     pub(super) swap: Option<KernelSwap>,
     /// Whether the overlay behind a squashfs root may be lost.
     pub(super) discard_overlay: bool,
+    /// Packages.
+    pub(super) packages: PackageFiles,
 }
 
 /// What is to be done to an image.
@@ -53,6 +57,8 @@ pub(super) struct Planned {
     pub(super) modules: Vec<ModuleRow>,
     /// The boot partition's part, when the kernel is replaced.
     pub(super) boot: Option<BootPlan>,
+    /// The packages that go in.
+    pub(super) packages: Vec<PackageRow>,
     /// The overlay behind the root, where it is given up.
     pub(super) discarded_overlay: Option<LiveOverlay>,
 }
@@ -82,7 +88,9 @@ pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Opened> {
 pub(super) fn wished(asked: &CommandLineWishes) -> Result<Wished> {
     let recipe = Recipe::assemble(asked)?;
     let discard_overlay = recipe.discard_overlay;
-    Ok(Wished { resolved: overlay::resolve(&recipe)?, swap: KernelSwap::read(&recipe)?, discard_overlay })
+    let resolved = overlay::resolve(&recipe)?;
+    let packages = PackageFiles::read(&resolved)?;
+    Ok(Wished { resolved, swap: KernelSwap::read(&recipe)?, discard_overlay, packages })
 }
 
 /// Reads the image's system and plans.
@@ -96,7 +104,8 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let root = scene.editable_root().at(place)?;
     let mut wanted: Vec<String> = resolved.files.iter().map(|wish| wish.path.clone()).collect();
     wanted.push(OPKG_KERNEL_CONTROL.to_owned());
-    let system = System::read(root.open(&scene.image, 0)?.as_mut(), &wanted).at(place)?;
+    let mut filesystem = root.open(&scene.image, 0)?;
+    let mut system = System::read(filesystem.as_mut(), &wanted).at(place)?;
     system.check_target().at(place)?;
     let release = match swap {
         Some(swap) => swap.kernel.release.clone(),
@@ -104,7 +113,9 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
         None => scene.kernel_release().at(place)?,
     };
     let set = swap.map(|swap| swap.module_set(scene, &system)).transpose().at(place)?.unwrap_or_default();
-    let mut wishes = wishes(resolved, &system, &release, keep_debug, &set)?;
+    let packages = wished.packages.choose(&system, swap.and_then(|swap| swap.version.as_deref()))?;
+    system.load(filesystem.as_mut(), packages.paths()).at(place)?;
+    let mut wishes = wishes(resolved, &system, &release, keep_debug, &set, packages)?;
     let boot = match swap {
         _ if scene.is_bare() => {
             bare_kernel(swap, &system, &release, &mut wishes);
@@ -116,7 +127,15 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let mut plan = plan(&system, &release, &wishes).at(place)?;
     let discarded_overlay = discarded_overlay(scene, root, wished, &plan.edits).at(place)?;
     plan.findings.extend(discarded_overlay.map(loss));
-    Ok(Planned { system, release, plan, modules: module_rows(&wishes), boot, discarded_overlay })
+    Ok(Planned {
+        system,
+        release,
+        plan,
+        modules: module_rows(&wishes),
+        boot,
+        packages: package_rows(&wishes),
+        discarded_overlay,
+    })
 }
 
 fn module_rows(wishes: &Wishes) -> Vec<ModuleRow> {
@@ -131,6 +150,17 @@ fn module_rows(wishes: &Wishes) -> Vec<ModuleRow> {
         reason: reason.clone(),
     });
     put_in.chain(kept).collect()
+}
+
+fn package_rows(wishes: &Wishes) -> Vec<PackageRow> {
+    let rows = wishes.packages.chosen.iter().map(|Chosen { package, needed_by }| PackageRow {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        origin: package.source.clone(),
+        needed_by: needed_by.clone(),
+        is_signed: package.is_signed,
+    });
+    rows.collect()
 }
 
 /// The kernel that a root without one is for: that of its only module directory.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{At, Result};
-use crate::kernel::{KernelRelease, ModuleName, strip};
+use crate::kernel::{KernelRelease, Module, ModuleName, strip};
 use crate::openwrt::System;
 use crate::overlay::Resolved;
-use crate::plan::{Finding, ModuleWish, Severity, Wishes};
+use crate::plan::{Finding, ModuleWish, PackageWishes, Severity, Wishes};
 use crate::source::{self, ModuleSources, Required, Selected, Selection};
 use crate::verify::Expectations;
 
@@ -27,7 +27,7 @@ pub(super) fn expectations(resolved: &Resolved) -> Expectations {
 
 /// Chooses the modules for the image and joins them with the other wishes.
 ///
-/// `set` tells which of the image's modules are replaced because its kernel is.
+/// `set` tells which of the image's modules are replaced because its kernel is; the modules of `packages` count as there.
 ///
 /// # Errors
 /// A module that is neither in the image nor on offer, or that was built for another kernel.
@@ -37,6 +37,7 @@ pub(super) fn wishes(
     release: &KernelRelease,
     keep_debug: bool,
     set: &ModuleSet,
+    packages: PackageWishes,
 ) -> Result<Wishes> {
     let sources = ModuleSources::open(&resolved.module_sources)?;
     set.check_sources(&sources, release)?;
@@ -46,7 +47,11 @@ pub(super) fn wishes(
         .map(|(name, reason, optional)| Required { name: name.clone(), reason: reason.clone(), optional: *optional })
         .chain(set.required())
         .collect();
-    let installed = if set.replaces_all { BTreeMap::new() } else { installed(system, release) };
+    let mut installed = if set.replaces_all { BTreeMap::new() } else { installed(system, release) };
+    for (name, bytes) in packages.modules(release) {
+        let depends = Module::parse(bytes).at(|| format!("{name}.ko of a package"))?.modinfo.depends;
+        installed.insert(name, depends.unwrap_or_default());
+    }
     let selection = source::select(&sources, release, &required, &resolved.same_build, &installed)?;
     let mut wishes = Wishes {
         autoload: loadable(resolved, &selection),
@@ -54,6 +59,7 @@ pub(super) fn wishes(
         root_password_hash: resolved.root_password_hash.clone(),
         ssh_keys: resolved.ssh_keys.clone(),
         obsolete: set.obsolete.clone(),
+        packages,
         kept: selection.kept,
         findings: resolved.findings.iter().chain(&set.findings).cloned().collect(),
         ..Wishes::default()

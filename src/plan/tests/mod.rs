@@ -2,6 +2,7 @@
 
 mod autoload;
 mod files;
+mod packages;
 mod random;
 
 use std::sync::Arc;

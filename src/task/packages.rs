@@ -1,0 +1,157 @@
+//! Package files: read from where they were named, and chosen for one image.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::openwrt::System;
+use crate::overlay::Resolved;
+use crate::package::{self, Format, LARGEST_FILE, Package};
+use crate::plan::PackageWishes;
+
+/// A package, and the folder that it was taken from because the folder was named.
+#[derive(Debug, Clone)]
+struct Given {
+    package: Package,
+    folder: Option<PathBuf>,
+}
+
+/// The packages that were named, read; those of `--package-dir` without their files' contents.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PackageFiles {
+    given: Vec<Given>,
+    offered: Vec<Package>,
+}
+
+impl PackageFiles {
+    /// Reads every package that `resolved` names.
+    ///
+    /// # Errors
+    /// A path that is not there, a folder without packages, and those of reading a package.
+    pub(super) fn read(resolved: &Resolved) -> Result<Self> {
+        let mut files = Self::default();
+        for (name, bytes) in &resolved.package_files {
+            files.given.push(Given { package: package::read(bytes, name)?, folder: None });
+        }
+        for path in &resolved.packages {
+            let metadata = fs::metadata(path).map_err(|error| cannot_open(path, error))?;
+            if metadata.is_dir() {
+                let folder = Some(path.clone());
+                for package in read_all(&listed(path)?)? {
+                    files.given.push(Given { package, folder: folder.clone() });
+                }
+            } else {
+                files.given.push(Given { package: read(path)?, folder: None });
+            }
+        }
+        for folder in &resolved.package_folders {
+            files.offered.extend(read_all(&listed(folder)?)?.into_iter().map(described));
+        }
+        Ok(files)
+    }
+
+    /// Chooses for the image with `system`, whose kernel package will have the version `kernel` where that is said.
+    ///
+    /// # Errors
+    /// Those of [`package::resolve`], and of reading what is needed of `--package-dir`.
+    pub(super) fn choose(&self, system: &System, kernel: Option<&str>) -> Result<PackageWishes> {
+        if self.given.is_empty() {
+            return Ok(PackageWishes::default());
+        }
+        let mut database = system.database();
+        for known in database.iter_mut().flat_map(|database| &mut database.packages) {
+            if let Some(version) = kernel.filter(|_| known.name == "kernel") {
+                version.clone_into(&mut known.version);
+            }
+        }
+        let format = database.as_ref().map(|database| database.format);
+        let given = self.fitting(format)?;
+        let mut selection = package::resolve(database.as_ref(), given, self.offered.clone())?;
+        for chosen in selection.packages.iter_mut().filter(|chosen| chosen.needed_by.is_some()) {
+            chosen.package = read(Path::new(&chosen.package.source))?;
+        }
+        Ok(PackageWishes {
+            chosen: selection.packages,
+            present: selection.present,
+            unknown: selection.unknown,
+            time: system.build_time(),
+        })
+    }
+
+    /// What was named; of a folder with packages of both managers only those of the image's.
+    fn fitting(&self, format: Option<Format>) -> Result<Vec<Package>> {
+        let is_mixed = |folder: &PathBuf| {
+            let own = self.given.iter().filter(|given| given.folder.as_ref() == Some(folder));
+            own.map(|given| given.package.format).collect::<BTreeSet<_>>().len() > 1
+        };
+        let mut fitting = Vec::new();
+        for given in &self.given {
+            match (&given.folder, format) {
+                (Some(folder), Some(format)) if is_mixed(folder) && given.package.format != format => {}
+                (Some(folder), None) if is_mixed(folder) => {
+                    return Err(Error::usage(format!(
+                        "{} holds both .ipk and .apk files, and the image has no package database that tells which to take",
+                        folder.display()
+                    ))
+                    .remedy("name the files, or a folder with those of one kind"));
+                }
+                _ => fitting.push(given.package.clone()),
+            }
+        }
+        Ok(fitting)
+    }
+}
+
+/// The package without its files' contents: what is needed to choose among many.
+fn described(package: Package) -> Package {
+    Package { entries: Vec::new(), scripts: Vec::new(), ..package }
+}
+
+/// The packages of a folder, in byte order of their names.
+fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| cannot_open(folder, error))? {
+        let path = entry.map_err(|error| Error::io("list", folder, error))?.path();
+        let is_package =
+            [Format::Ipk, Format::Apk].iter().any(|format| path.to_string_lossy().ends_with(format.ending()));
+        if is_package && fs::metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(Error::usage(format!("{} holds no package: looked for *.ipk and *.apk", folder.display()))
+            .remedy("name a package, or the folder that holds packages (bin/packages/x86_64/… of a build)"));
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Package>> {
+    paths.par_iter().map(|path| read(path)).collect()
+}
+
+fn read(path: &Path) -> Result<Package> {
+    let metadata = fs::metadata(path).map_err(|error| cannot_open(path, error))?;
+    let name = path.display().to_string();
+    if !metadata.is_file() {
+        return Err(Error::usage("it is not a regular file").at(name));
+    }
+    if metadata.len() > LARGEST_FILE {
+        return Err(
+            Error::usage(format!("it is {} bytes long, and at most {LARGEST_FILE} are taken", metadata.len())).at(name)
+        );
+    }
+    let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
+    package::read(&bytes, &name)
+}
+
+fn cannot_open(path: &Path, error: std::io::Error) -> Error {
+    let error = match error.kind() {
+        std::io::ErrorKind::NotFound => Error::usage(format!("there is no file or folder {}", path.display())),
+        _ => Error::io("open", path, error),
+    };
+    error.remedy("check the path given as a package (--package, --package-dir)")
+}

@@ -1,0 +1,120 @@
+//! Packages put into images, as opkg and apk would have installed them.
+
+use std::path::Path;
+
+use super::support::{
+    BootKind, Ran, RootKind, Tree, fixture, fixture_modules, ibwrt, image, listing, partitions, raw_disk,
+    system_of_fixture, tree, write_partition,
+};
+
+const IMAGE: &str = "openwrt-mini-ib-ext4-combined-efi.img.gz";
+
+fn package(file: &str) -> String {
+    fixture("packages").join(file).to_str().unwrap().to_string()
+}
+
+/// `patch` with modules for one adapter, so that the checks on the result pass.
+fn patch(folder: &Path, image: &Path, output: &str, more: &[&str]) -> Ran {
+    let image = image.to_str().unwrap();
+    let modules = fixture_modules();
+    let mut arguments =
+        vec!["patch", image, "--modules", modules.to_str().unwrap(), "--overlay", "infinihost", "-o", output];
+    arguments.extend(more);
+    ibwrt(folder, arguments)
+}
+
+/// The root filesystem's tree, as debugfs or unsquashfs sees it.
+fn root_of(image: &Path) -> Tree {
+    let disk = raw_disk(image);
+    let [_, root] = partitions(&disk);
+    let scratch = tempfile::tempdir().unwrap();
+    let part = scratch.path().join("root");
+    write_partition(&disk, root, &part);
+    tree::read(&part)
+}
+
+#[test]
+fn rdma_alone_pulls_the_library_that_it_needs() {
+    for image in [IMAGE, "openwrt-mini-ib-squashfs-combined.img.gz"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (rdma, dir) = (package("rdma_6.11.0-r1_x86_64.ipk"), package(""));
+        let wishes = ["--package", &rdma, "--package-dir", &dir];
+        patch(folder.path(), &fixture(image), "first.img.gz", &wishes).expect_status(0);
+        let root = root_of(&folder.path().join("first.img.gz"));
+        assert_eq!((root["/usr/sbin/rdma"].mode.as_str(), root["/usr/sbin/rdma"].owner.as_str()), ("100755", "0:0"));
+        assert_eq!(root["/usr/lib/libmnl.so.0"].content, "libmnl.so.0.2.0");
+        for file in ["rdma.list", "rdma.control", "libmnl0.list", "libmnl0.control"] {
+            assert!(root.contains_key(&format!("/usr/lib/opkg/info/{file}")), "{file}");
+        }
+        patch(folder.path(), &folder.path().join("first.img.gz"), "second.img.gz", &wishes).expect_status(0);
+        let (first, second) = (folder.path().join("first.img.gz"), folder.path().join("second.img.gz"));
+        assert_eq!(raw_disk(&first), raw_disk(&second), "{image}: a second patch changes nothing");
+    }
+}
+
+#[test]
+fn a_missing_dependency_is_told_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let rdma = package("rdma_6.11.0-r1_x86_64.ipk");
+    let ran = patch(folder.path(), &fixture(IMAGE), "o.img", &["--package", &rdma]).expect_status(2);
+    assert!(ran.stderr.contains("libmnl0 (rdma -> libmnl0)") && ran.stderr.contains("--package-dir"), "{ran}");
+    let apk = package("rdma-6.11.0-r1.apk");
+    let ran = patch(folder.path(), &fixture(IMAGE), "o.img", &["--package", &apk]).expect_status(2);
+    assert!(ran.stderr.contains("managed by opkg"), "{ran}");
+    assert_eq!(listing(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn both_managers_lay_out_the_same_files() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (system, kernel) = system_of_fixture(IMAGE, scratch.path());
+    let root = RootKind { block_size: 4096, features: "^has_journal", mebibytes: 16 };
+    let opkg = scratch.path().join("opkg.img");
+    image(&opkg, BootKind::Bios, root, &system, &kernel);
+    std::fs::remove_dir_all(system.join("usr/lib/opkg")).unwrap();
+    std::fs::create_dir_all(system.join("lib/apk/db")).unwrap();
+    std::fs::create_dir_all(system.join("etc/apk")).unwrap();
+    for file in ["installed", "triggers", "scripts.tar"] {
+        std::fs::copy(fixture("apk-database/before").join(file), system.join("lib/apk/db").join(file)).unwrap();
+    }
+    std::fs::copy(fixture("apk-database/before/world"), system.join("etc/apk/world")).unwrap();
+    let apk = scratch.path().join("apk.img");
+    image(&apk, BootKind::Bios, root, &system, &kernel);
+
+    let folder = tempfile::tempdir().unwrap();
+    let dir = package("");
+    let [ipk_rdma, ipk_kmod] = ["rdma_6.11.0-r1_x86_64.ipk", "kmod-mlx4-core_6.12.117-r1_x86_64.ipk"].map(package);
+    let [apk_rdma, apk_kmod] = ["rdma-6.11.0-r1.apk", "kmod-mlx4-core-6.12.117-r1.apk"].map(package);
+    for (image, output, rdma, kmod) in
+        [(&opkg, "opkg.img", &ipk_rdma, &ipk_kmod), (&apk, "apk.img", &apk_rdma, &apk_kmod)]
+    {
+        let wishes = ["--package", rdma, "--package", kmod, "--package-dir", &dir];
+        patch(folder.path(), image, output, &wishes).expect_status(0);
+    }
+    let own = |file: &str| {
+        let mut tree = root_of(&folder.path().join(file));
+        let other = |path: &str| ["/usr/lib/opkg", "/lib/apk", "/etc/apk"].iter().any(|place| path.starts_with(place));
+        tree.retain(|path, entry| !other(path) && !entry.is_directory());
+        tree.into_iter().map(|(path, entry)| (path, (entry.mode, entry.owner, entry.content))).collect::<Vec<_>>()
+    };
+    assert_eq!(own("opkg.img"), own("apk.img"));
+    let root = root_of(&folder.path().join("apk.img"));
+    assert!(root.contains_key("/lib/apk/packages/rdma.list") && root.contains_key("/lib/modules/6.12.117/mlx4_en.ko"));
+}
+
+#[test]
+fn a_damaged_package_is_refused_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, status) in [("rdma_6.11.0-r1_x86_64.ipk", 4), ("rdma-6.11.0-r1.apk", 4)] {
+        let bytes = std::fs::read(fixture("packages").join(file)).unwrap();
+        let cut = folder.path().join(file);
+        std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+        let ran =
+            patch(folder.path(), &fixture(IMAGE), "o.img", &["--package", cut.to_str().unwrap()]).expect_status(status);
+        assert!(ran.stderr.contains(file) && ran.stderr.contains("damaged or cut"), "{ran}");
+        std::fs::remove_file(cut).unwrap();
+    }
+    let ran = patch(folder.path(), &fixture(IMAGE), "o.img", &["--package", "/dev/null"]).expect_status(2);
+    assert!(ran.stderr.contains("not a regular file"), "{ran}");
+    assert_eq!(listing(folder.path()), Vec::<String>::new());
+}
