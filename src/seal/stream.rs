@@ -26,6 +26,10 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// I/O.
     pub(super) fn zeroes(&mut self, count: u64) -> io::Result<()> {
+        if count == 0 {
+            // Moving would write out what is buffered.
+            return Ok(());
+        }
         let mut left = count;
         while left > 0 {
             let now = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROES.len());
