@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::host_args::HostsArguments;
 use super::sign_args::{KeygenArguments, Signing, Trust};
-use super::wish_args::{Additions, BootedBy, Kernel, Wishes, to_wishes};
+use super::wish_args::{Additions, BootedBy, Kernel, Size, Wishes, to_wishes};
 use crate::recipe::CommandLineWishes;
 use crate::verify;
 
@@ -173,6 +173,8 @@ pub(super) struct PatchArguments {
     #[command(flatten)]
     pub(super) kernel: Kernel,
     #[command(flatten)]
+    pub(super) size: Size,
+    #[command(flatten)]
     pub(super) signing: Signing,
     /// Print the plan and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
@@ -230,6 +232,8 @@ Examples:
   The disk of a virtual machine: QEMU's here; .vmdk, .vdi and .vhdx are VMware's,
   VirtualBox's and Hyper-V's:
     ibwrt patch image.img.gz --recipe site.toml -o router.qcow2
+  More room in the root filesystem, 1 GiB in all:
+    ibwrt patch image.img.gz --recipe site.toml --rootfs-size 1G -o large.img.gz
 
   Write the result to a disk (all that is on it is lost):
     gzip -dc router.img.gz | sudo dd of=/dev/sdX bs=4M conv=fsync";
@@ -239,6 +243,8 @@ impl PatchArguments {
     pub(super) fn to_wishes(&self) -> CommandLineWishes {
         CommandLineWishes {
             discard_overlay: self.discard_overlay,
+            rootfs_size: self.size.rootfs_size.clone(),
+            backup_gpt: self.size.backup_gpt,
             ..to_wishes(&self.wishes, &self.additions, &self.kernel)
         }
     }

@@ -18,6 +18,7 @@ mod patch;
 mod progress;
 mod render_checks;
 mod render_edits;
+mod render_growth;
 mod schema;
 mod sign_args;
 mod terminal;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use super::args::PatchArguments;
 use super::page::{Page, Tone, number, size};
 use super::terminal::Terminal;
-use super::{render_checks, render_edits};
+use super::{render_checks, render_edits, render_growth};
 use crate::error::{Error, Result};
 use crate::image::{Container, Form, PartitionTable, Scheme};
-use crate::task::{self, ModuleRow, OutputFacts, PackageRow, PatchOutcome, PatchReport, PatchRequest};
+use crate::task::{self, ModuleRow, OutputFacts, PackageRow, PatchOutcome, PatchReport, PatchRequest, RootGrowth};
 
 /// Environment variable for the timestamp of what is written (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -89,8 +89,12 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     if verbose {
         modules(page, &report.modules);
     }
-    // Giving an overlay up changes the image too; a finding says so.
-    if !report.edits.is_empty() || report.discarded_overlay.is_none() {
+    if let Some(growth) = &report.growth {
+        render_growth::growth(page, growth);
+    }
+    // Giving an overlay up, or another size, changes the image too; a finding says so.
+    let grew = report.growth.as_ref().is_some_and(RootGrowth::is_change);
+    if !report.edits.is_empty() || (report.discarded_overlay.is_none() && !grew) {
         render_edits::edits(page, &report.edits, report.outcome != PatchOutcome::Written);
     }
     if let Some(space) = &report.boot_space {

@@ -111,6 +111,19 @@ fn setting(text: &str) -> Result<String, String> {
     }
 }
 
+/// How large the image is to be.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Size of the root")]
+pub(super) struct Size {
+    /// Grow the root partition and its filesystem: to a size such as 512M or 1G (units of 1024), by +64M, or with min as far
+    /// as the plan needs
+    #[arg(long, value_name = "SIZE|+SIZE|min", allow_hyphen_values = true)]
+    pub(super) rootfs_size: Option<String>,
+    /// Write a backup GPT to the end of the disk, as UEFI wants it; OpenWrt's images have none
+    #[arg(long)]
+    pub(super) backup_gpt: bool,
+}
+
 /// A `PATH=LOCAL`, taken as it stands.
 fn extra_file(text: &str) -> Result<String, String> {
     match text.split_once('=') {

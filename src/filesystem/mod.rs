@@ -8,12 +8,14 @@ mod detect;
 mod ext4;
 mod fat;
 mod foreign;
+mod grow;
 mod path;
 mod squashfs;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use detect::{detect, open, problems};
+pub(crate) use grow::{Growth, grow, overlay_start, shortfall};
 pub(crate) use squashfs::{LiveOverlay, Packing};
 
 use serde::Serialize;

@@ -3,7 +3,8 @@
 //! A clone costs as much as its changed pages. Regions of the base that are all zeroes are not stored, so a large
 //! sparse image needs no more memory than its content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use super::gzip::DeflateStream;
@@ -19,7 +20,6 @@ const REGION_U64: u64 = REGION as u64;
 static ZEROES: [u8; REGION] = [0; REGION];
 
 /// The immutable content that clones share.
-#[derive(Debug)]
 struct Base {
     /// Length in bytes.
     length: u64,
@@ -38,11 +38,23 @@ struct Origin {
 }
 
 /// A disk's bytes. Cloning shares the base.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Disk {
     base: Arc<Base>,
     /// Page number → content of a page that differs from the base.
     changed: BTreeMap<u64, Box<[u8]>>,
+}
+
+impl fmt::Debug for Disk {
+    /// Its sizes; the content would fill books.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (regions, changed) = (self.base.regions.len(), self.changed.len());
+        f.debug_struct("Disk")
+            .field("length", &self.length())
+            .field("regions", &regions)
+            .field("changed_pages", &changed)
+            .finish()
+    }
 }
 
 impl Disk {
@@ -54,8 +66,7 @@ impl Disk {
         builder.build()
     }
 
-    /// The same disk with zeroes behind it, up to `length` bytes.
-    #[cfg(test)]
+    /// The same disk with zeroes behind it, up to `length` bytes; a smaller `length` changes nothing.
     pub(crate) fn lengthened(&self, length: u64) -> Self {
         let length = length.max(self.length());
         let base = Base { length, regions: self.base.regions.clone(), origin: self.base.origin.clone() };
@@ -132,6 +143,33 @@ impl Disk {
             self.write_page(page, within, now);
             position += now.len() as u64;
             rest = later;
+        }
+        Ok(())
+    }
+
+    /// Zeroes the `length` bytes from byte `offset` on. Costs as much as what is stored there.
+    ///
+    /// # Errors
+    /// Corrupt when the range reaches behind the end.
+    pub(crate) fn clear(&mut self, offset: u64, length: u64) -> Result<()> {
+        let end = offset.checked_add(length).filter(|end| *end <= self.length()).ok_or_else(|| {
+            Error::corrupt(format!(
+                "{length} bytes at byte {offset} reach behind the end of the disk ({} bytes)",
+                self.length()
+            ))
+        })?;
+        let pages = offset / PAGE_U64..end.div_ceil(PAGE_U64);
+        let regions = offset / REGION_U64..end.div_ceil(REGION_U64);
+        let mut stored: BTreeSet<u64> = self.changed.range(pages.clone()).map(|(page, _)| *page).collect();
+        for (region, _) in self.base.regions.range(regions) {
+            let first = region.saturating_mul(REGION_U64 / PAGE_U64);
+            stored.extend((first..first + REGION_U64 / PAGE_U64).filter(|page| pages.contains(page)));
+        }
+        for page in stored {
+            let start = page.saturating_mul(PAGE_U64);
+            let (from, to) = (start.max(offset), (start + PAGE_U64).min(end));
+            let count = usize::try_from(to - from).unwrap_or(PAGE);
+            self.write_page(page, within(from, PAGE_U64), ZEROES.get(..count).unwrap_or_default());
         }
         Ok(())
     }
@@ -459,6 +497,8 @@ mod tests {
         fn random_writes_read_back_as_from_a_plain_array(
             start in content(),
             writes in prop::collection::vec((any::<u64>(), any::<u8>(), 0..3 * PAGE), 0..20),
+            cleared in prop::collection::vec((any::<u64>(), 0..3 * REGION), 0..3),
+            longer in 0..2 * REGION,
             cut in any::<u64>(),
         ) {
             let mut model = start.clone();
@@ -470,6 +510,16 @@ mod tests {
                 model[offset..offset + length].fill(byte);
                 disk.write_at(offset as u64, &vec![byte; length]).unwrap();
             }
+            for (offset, length) in cleared {
+                let offset = (offset % model.len() as u64) as usize;
+                let length = length.min(model.len() - offset);
+                model[offset..offset + length].fill(0);
+                disk.clear(offset as u64, length as u64).unwrap();
+            }
+            prop_assert!(disk.clear(model.len() as u64, 1).is_err());
+            let long = disk.lengthened((model.len() + longer) as u64);
+            let zeroes = vec![0; longer];
+            prop_assert!(long.read_vec(0, model.len() + longer).unwrap() == [&model[..], &zeroes[..]].concat());
             prop_assert!(disk.read_vec(0, model.len()).unwrap() == model);
             prop_assert!(untouched.read_vec(0, start.len()).unwrap() == start);
             let changed: Vec<u64> = disk.changed_pages().collect();

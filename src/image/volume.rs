@@ -63,6 +63,20 @@ impl Volume {
         self.disk.write_at(self.start + offset, bytes)
     }
 
+    /// Zeroes the `length` bytes from byte `offset` of the volume on.
+    ///
+    /// # Errors
+    /// Corrupt when the range reaches behind the end of the volume.
+    pub(crate) fn clear(&mut self, offset: u64, length: u64) -> Result<()> {
+        if offset.checked_add(length).is_none_or(|end| end > self.length) {
+            return Err(Error::corrupt(format!(
+                "{length} bytes at byte {offset} reach behind the end of the partition ({} bytes)",
+                self.length
+            )));
+        }
+        self.disk.clear(self.start + offset, length)
+    }
+
     fn check_range(&self, offset: u64, length: usize) -> Result<()> {
         match offset.checked_add(length as u64) {
             Some(end) if end <= self.length => Ok(()),
@@ -134,6 +148,8 @@ mod tests {
         assert_eq!(all, (16..48).collect::<Vec<u8>>());
         assert_eq!(volume.write(&[1]).unwrap(), 0);
         assert!(volume.write_at(31, &[1, 2]).is_err());
+        assert!(volume.clear(31, 2).is_err());
+        volume.clear(30, 2).unwrap();
         volume.write_at(31, &[0xEE]).unwrap();
         let mut byte = [0];
         volume.into_disk().read_at(47, &mut byte).unwrap();

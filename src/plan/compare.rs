@@ -11,8 +11,7 @@ use super::draft::Draft;
 use super::install::Registry;
 use super::loading::Dependencies;
 use super::packages::kernel_version;
-use super::space::forecast;
-use super::{Edit, Finding, Wishes, files, install, remarks};
+use super::{Edit, Finding, Need, Wishes, files, install, remarks};
 
 /// Room before and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,15 +35,17 @@ pub(crate) struct Plan {
     pub(crate) edits: Vec<Edit>,
     /// Remarks.
     pub(crate) findings: Vec<Finding>,
-    /// Room.
+    /// The room that they take.
+    pub(crate) need: Need,
+    /// Room before and after, where there is enough.
     pub(crate) space: SpaceForecast,
 }
 
 /// Compares `system` with `wishes`; `release` is what the image's kernel says of itself, and so names the module
-/// directory that is extended.
+/// directory that is extended. Whether there is room is [another question](Need::check).
 ///
 /// # Errors
-/// Not enough room (with the numbers), a wish that contradicts what is there (a directory where a file is wished) or
+/// A wish that contradicts what is there (a directory where a file is wished) or
 /// another wish, or one that cannot be written in the syntax of its file.
 pub(crate) fn plan(system: &System, release: &KernelRelease, wishes: &Wishes) -> Result<Plan> {
     let mut findings = wishes.findings.clone();
@@ -64,6 +65,7 @@ pub(crate) fn plan(system: &System, release: &KernelRelease, wishes: &Wishes) ->
     registry.write(&mut draft)?;
     findings.extend(remarks::loading(draft.tree(), system, release, wishes, &dependencies));
     let edits = draft.into_edits();
-    let space = forecast(&system.space, &edits)?;
-    Ok(Plan { edits, findings, space })
+    let need = Need::of(&edits, system.space.block_size);
+    let space = need.forecast(&system.space);
+    Ok(Plan { edits, findings, need, space })
 }

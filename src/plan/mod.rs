@@ -23,4 +23,5 @@ pub(crate) use compare::{Plan, SpaceForecast, plan};
 pub(crate) use edit::{Change, Content, Edit, Role};
 pub(crate) use finding::{Finding, Severity};
 pub(crate) use relink::check_relink;
+pub(crate) use space::{Need, mebibytes};
 pub(crate) use wishes::{AutoloadWish, FileWish, ModuleWish, PackageWishes, Wishes};

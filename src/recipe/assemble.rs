@@ -47,6 +47,7 @@ impl Recipe {
             kernel_version: input.kernel_version,
             replace_modules: input.replace_modules,
             discard_overlay: input.discard_overlay,
+            backup_gpt: input.backup_gpt,
             hostname: input.hostname,
             root_password_hash: input.root_password_hash,
             settings,
@@ -61,9 +62,20 @@ impl Recipe {
             recipe.files.push(ExtraFile::load(file).map_err(|error| document.places.locate(error, &path))?);
         }
         recipe.places = document.places;
+        recipe.size_root(input.rootfs_size.as_deref(), wishes.rootfs_size.as_deref())?;
         recipe.add(wishes)?;
         recipe.check_kernel()?;
         Ok(recipe)
+    }
+
+    /// Takes the size of the root from the command line, or else from the file.
+    fn size_root(&mut self, written: Option<&str>, asked: Option<&str>) -> Result<()> {
+        if asked.is_some() {
+            self.places.note("rootfs_size", "--rootfs-size");
+        }
+        let size = asked.or(written).map(str::parse).transpose();
+        self.rootfs_size = size.map_err(|error| self.places.locate(error, "rootfs_size"))?;
+        Ok(())
     }
 
     /// Adds what has options of its own.
@@ -89,6 +101,10 @@ impl Recipe {
             self.places.note("replace_modules", "--replace-modules");
         }
         self.discard_overlay |= wishes.discard_overlay;
+        if wishes.backup_gpt {
+            self.backup_gpt = true;
+            self.places.note("backup_gpt", "--backup-gpt");
+        }
         if let Some(hostname) = &wishes.hostname {
             self.hostname = Some(hostname.clone());
             self.places.note("hostname", "--hostname");
@@ -195,7 +211,7 @@ fn ssh_keys(text: &str) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use crate::ErrorKind;
-    use crate::recipe::ExtraContent;
+    use crate::recipe::{ExtraContent, RootfsSize};
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f admin@example";
 
@@ -344,5 +360,22 @@ mod tests {
         std::fs::write(&path, b"a = '\xff'").unwrap();
         let error = Recipe::assemble(&CommandLineWishes { recipe: Some(path), ..Default::default() }).unwrap_err();
         assert_eq!(error.message(), "not UTF-8 from byte 5");
+    }
+
+    #[test]
+    fn the_size_of_the_root_is_the_command_lines_before_the_files() {
+        let asked =
+            |size: Option<&str>| CommandLineWishes { rootfs_size: size.map(str::to_owned), ..Default::default() };
+        let (_folder, recipe) = assembled("rootfs_size = '512M'\nbackup_gpt = true\n", asked(None));
+        let recipe = recipe.unwrap();
+        assert_eq!((recipe.rootfs_size, recipe.backup_gpt), (Some(RootfsSize::Exactly(512 << 20)), true));
+        let (_folder, recipe) = assembled("rootfs_size = '512M'\n", asked(Some("min")));
+        let recipe = recipe.unwrap();
+        assert_eq!((recipe.rootfs_size, recipe.backup_gpt), (Some(RootfsSize::Minimum), false));
+        let (folder, recipe) = assembled("rootfs_size = '512MB'\n", asked(None));
+        let place = format!("{}, line 1, column 1", folder.path().join("r.toml").display());
+        assert_eq!(recipe.unwrap_err().to_string(), format!("{place}: `512MB` is no size: `MB` is no unit"));
+        let (_folder, recipe) = assembled("", asked(Some("-1M")));
+        assert_eq!(recipe.unwrap_err().to_string(), "--rootfs-size: `-1M` is no size: a number was expected");
     }
 }

@@ -8,6 +8,7 @@ mod json;
 mod layers;
 mod places;
 mod schema;
+mod size;
 mod text;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub(crate) use document::{Document, child_path, dotted, kind_of, parse_value};
 pub(crate) use files::{ExtraContent, ExtraFile};
 pub(crate) use places::{Places, TextPlaces};
 pub(crate) use schema::{is_recipe_key, schema, schema_of};
+pub(crate) use size::RootfsSize;
 pub(crate) use text::typed;
 
 /// What the command line says about the recipe; it wins over the file.
@@ -53,6 +55,10 @@ pub(crate) struct CommandLineWishes {
     pub(crate) replace_modules: bool,
     /// `--discard-overlay`.
     pub(crate) discard_overlay: bool,
+    /// `--rootfs-size`.
+    pub(crate) rootfs_size: Option<String>,
+    /// `--backup-gpt`.
+    pub(crate) backup_gpt: bool,
     /// `--file PATH=LOCAL[,mode=0755][,owner=0:0]`.
     pub(crate) files: Vec<String>,
 }
@@ -76,6 +82,10 @@ pub(crate) struct Recipe {
     pub(crate) replace_modules: bool,
     /// Whether the overlay behind a squashfs root is given up.
     pub(crate) discard_overlay: bool,
+    /// How large the root is to be; as it is without.
+    pub(crate) rootfs_size: Option<RootfsSize>,
+    /// Whether a backup GPT is written.
+    pub(crate) backup_gpt: bool,
     /// Host name.
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash for root.

@@ -32,6 +32,11 @@ pub(crate) struct RecipeInput {
     pub(crate) replace_modules: bool,
     /// Whether an overlay behind a squashfs root, which holds what a system has written since, is given up.
     pub(crate) discard_overlay: bool,
+    /// How large the root partition and its filesystem are to be: a size such as `512M` (units of 1024; bytes without one),
+    /// `+64M` for that much more, or `min` for what the plan needs. It never shrinks.
+    pub(crate) rootfs_size: Option<String>,
+    /// Whether a backup GPT is written to the end of the disk, where OpenWrt writes none.
+    pub(crate) backup_gpt: bool,
     /// Host name.
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash of root's password, as `openssl passwd -6` prints it.
@@ -192,8 +197,8 @@ anything = 1
             "packages",
             "replace_modules",
         ];
-        expected.push("discard_overlay");
-        expected.extend(["root_password_hash", "ssh_keys"]);
+        expected.extend(["backup_gpt", "discard_overlay"]);
+        expected.extend(["root_password_hash", "rootfs_size", "ssh_keys"]);
         expected.extend(Overlay::builtin_names());
         expected.sort_unstable();
         let mut keys = keys;

@@ -6,6 +6,7 @@ mod demo;
 mod evidence;
 mod given_kernel;
 mod graph;
+mod growth;
 mod hosts;
 mod inspect;
 mod kernel_swap;
@@ -24,6 +25,9 @@ mod wishes;
 
 pub(crate) use demo::demo;
 pub(crate) use graph::{GraphReport, graph};
+#[cfg(test)]
+pub(crate) use growth::NeededRoom;
+pub(crate) use growth::RootGrowth;
 pub(crate) use hosts::{HostsReport, HostsRequest, check_hosts};
 pub(crate) use inspect::inspect;
 pub(crate) use kernel_swap::SwapFacts;

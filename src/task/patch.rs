@@ -8,7 +8,7 @@ use crate::seal::Output;
 
 use super::signer::{certified, readable_by_others, signer};
 use super::steps::{self, Opened, Planned, Wished, note};
-use super::{EditRow, PatchOutcome, PatchReport, PatchRequest};
+use super::{EditRow, PatchOutcome, PatchReport, PatchRequest, RootGrowth, growth};
 
 /// Patches an image.
 ///
@@ -19,8 +19,8 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
     let output = prepare_output(request)?;
     let signer = signer(request.signing.as_ref(), output.as_ref(), request.force)?;
     let opened = steps::open(&request.image, progress)?;
-    let planned = steps::planned(&opened, &wished, request.keep_debug)?;
-    let mut report = report(&opened, &wished, &planned);
+    let (opened, planned, growth) = growth::planned(opened, &wished, request.keep_debug)?;
+    let mut report = report(&opened, &wished, &planned, growth);
     report.findings.extend(request.signing.as_ref().and_then(|signing| readable_by_others(&signing.key)));
     let Some(output) = output else {
         return Ok(report);
@@ -48,7 +48,7 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
 }
 
 /// The report as it is before anything is done.
-fn report(opened: &Opened, wished: &Wished, planned: &Planned) -> PatchReport {
+fn report(opened: &Opened, wished: &Wished, planned: &Planned, growth: Option<RootGrowth>) -> PatchReport {
     let boot = planned.boot.iter().flat_map(|boot| &boot.edits).map(|edit| row(Role::Boot, edit));
     let (swap, is_bare) = (wished.swap.as_ref(), opened.scene.is_bare());
     PatchReport {
@@ -66,6 +66,7 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned) -> PatchReport {
         kernel_file: swap.filter(|_| is_bare).map(|swap| swap.kernel.file.clone()),
         edits: boot.chain(planned.plan.edits.iter().map(|edit| row(Role::Root, edit))).collect(),
         findings: opened.remarks.iter().chain(&planned.plan.findings).cloned().collect(),
+        growth,
         space: planned.plan.space,
         boot_space: planned.boot.as_ref().map(|boot| boot.space),
         checks: None,

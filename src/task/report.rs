@@ -11,7 +11,7 @@ use crate::openwrt::{PackageDatabase, Release};
 use crate::plan::{Change, Finding, Role, SpaceForecast};
 use crate::verify::Report;
 
-use super::SwapFacts;
+use super::{RootGrowth, SwapFacts};
 
 /// One edit.
 #[derive(Debug, Clone, Serialize)]
@@ -106,7 +106,7 @@ pub(crate) struct PatchReport {
     pub(crate) image: PathBuf,
     /// Its wrapping; stale trailers are not carried over.
     pub(crate) container: Container,
-    /// Its partition table, which stays as it is; `None` where one filesystem fills the image.
+    /// Its partition table, with the root as large as wished; `None` where one filesystem fills the image.
     pub(crate) table: Option<PartitionTable>,
     /// Release of the image's kernel, the new one where it is replaced.
     pub(crate) kernel_release: String,
@@ -128,7 +128,9 @@ pub(crate) struct PatchReport {
     pub(crate) edits: Vec<EditRow>,
     /// Remarks of plan and overlays, and on trailers that were dropped.
     pub(crate) findings: Vec<Finding>,
-    /// Room in the root filesystem.
+    /// What became of the root's size, where one was wished for.
+    pub(crate) growth: Option<RootGrowth>,
+    /// Room in the root filesystem, once it grew.
     pub(crate) space: SpaceForecast,
     /// Room on the boot partition, where its kernel is replaced.
     pub(crate) boot_space: Option<SpaceForecast>,

@@ -13,7 +13,7 @@ use crate::overlay::{self, Resolved};
 use crate::package::Chosen;
 use crate::plan::{BootPlan, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
 use crate::progress::Progress;
-use crate::recipe::{CommandLineWishes, Recipe};
+use crate::recipe::{CommandLineWishes, Recipe, RootfsSize};
 use crate::seal::{self, Output, Signer};
 use crate::verify::{self, Report};
 
@@ -43,6 +43,10 @@ pub(super) struct Wished {
     pub(super) discard_overlay: bool,
     /// Packages.
     pub(super) packages: PackageFiles,
+    /// How large the root is to be.
+    pub(super) rootfs_size: Option<RootfsSize>,
+    /// Whether a backup GPT is written.
+    pub(super) backup_gpt: bool,
 }
 
 /// What is to be done to an image.
@@ -87,13 +91,19 @@ pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Opened> {
 /// Those of recipe, overlays and kernel file.
 pub(super) fn wished(asked: &CommandLineWishes) -> Result<Wished> {
     let recipe = Recipe::assemble(asked)?;
-    let discard_overlay = recipe.discard_overlay;
     let resolved = overlay::resolve(&recipe)?;
     let packages = PackageFiles::read(&resolved)?;
-    Ok(Wished { resolved, swap: KernelSwap::read(&recipe)?, discard_overlay, packages })
+    Ok(Wished {
+        resolved,
+        swap: KernelSwap::read(&recipe)?,
+        discard_overlay: recipe.discard_overlay,
+        packages,
+        rootfs_size: recipe.rootfs_size,
+        backup_gpt: recipe.backup_gpt,
+    })
 }
 
-/// Reads the image's system and plans.
+/// Reads the image's system and plans. Whether there is room for it is [another step](super::growth::planned).
 ///
 /// # Errors
 /// Those of the root filesystem, of the module sources and of the plan.

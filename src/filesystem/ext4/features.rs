@@ -17,11 +17,13 @@ const fn refused(bit: u32, name: &'static str) -> Feature {
 }
 
 pub(super) const COMPAT_HAS_JOURNAL: u32 = 0x4;
+pub(super) const COMPAT_RESIZE_INODE: u32 = 0x10;
 pub(super) const COMPAT_DIR_INDEX: u32 = 0x20;
 pub(super) const INCOMPAT_FILETYPE: u32 = 0x2;
 pub(super) const INCOMPAT_RECOVER: u32 = 0x4;
 pub(super) const INCOMPAT_64BIT: u32 = 0x80;
 pub(super) const INCOMPAT_CSUM_SEED: u32 = 0x2000;
+pub(super) const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 pub(super) const RO_COMPAT_GDT_CSUM: u32 = 0x10;
 pub(super) const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
@@ -30,7 +32,7 @@ const COMPAT: &[Feature] = &[
     refused(0x2, "imagic_inodes"),
     kept(COMPAT_HAS_JOURNAL, "has_journal"),
     kept(0x8, "ext_attr"),
-    kept(0x10, "resize_inode"),
+    kept(COMPAT_RESIZE_INODE, "resize_inode"),
     kept(COMPAT_DIR_INDEX, "dir_index"),
     refused(0x40, "lazy_bg"),
     refused(0x80, "exclude_inode"),
@@ -62,7 +64,7 @@ const INCOMPAT: &[Feature] = &[
 ];
 
 const RO_COMPAT: &[Feature] = &[
-    kept(0x1, "sparse_super"),
+    kept(RO_COMPAT_SPARSE_SUPER, "sparse_super"),
     kept(0x2, "large_file"),
     refused(0x4, "btree_dir"),
     kept(0x8, "huge_file"),

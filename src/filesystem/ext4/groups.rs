@@ -1,5 +1,7 @@
 //! Group descriptors and the bitmaps they point to. Field names are those of the kernel's struct ext4_group_desc.
 
+use std::ops::Range;
+
 use super::bytes::{high16, low16, put, u16_at, u32_at};
 use super::checksum::{crc16, crc32c};
 use super::superblock::{GroupChecksum, Superblock};
@@ -14,8 +16,11 @@ const BG_INODE_BITMAP_CSUM_HI: usize = 0x3A;
 /// Descriptors from this length on have high halves.
 const WIDE: usize = 64;
 
+const BG_FLAGS: usize = 0x12;
 const FLAG_INODE_UNINIT: u16 = 1;
 const FLAG_BLOCK_UNINIT: u16 = 2;
+/// The inode table is known to be all zeroes where it was never used.
+const FLAG_INODE_ZEROED: u16 = 4;
 
 /// Which of a group's two bitmaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +57,24 @@ impl Group {
     /// # Errors
     /// Corrupt: the table reaches behind the partition.
     pub(super) fn read_all(volume: &Volume, superblock: &Superblock) -> Result<Vec<Self>> {
-        let table = u64::from(superblock.first_data_block + 1) * u64::from(superblock.block_size);
-        let size = u64::from(superblock.descriptor_size);
         let read = |number: u32| {
-            let offset = table + u64::from(number) * size;
-            let mut raw = vec![0; superblock.descriptor_size.into()];
-            volume.read_at(offset, &mut raw)?;
-            Ok(Self { number, raw, offset })
+            let mut group = Self::new(superblock, number);
+            volume.read_at(group.offset, &mut group.raw)?;
+            Ok(group)
         };
         (0..superblock.groups).map(read).collect()
+    }
+
+    /// A descriptor that is all zeroes, for the group `number`.
+    pub(super) fn new(superblock: &Superblock, number: u32) -> Self {
+        let table = u64::from(superblock.first_data_block + 1) * u64::from(superblock.block_size);
+        let offset = table + u64::from(number) * u64::from(superblock.descriptor_size);
+        Self { number, raw: vec![0; superblock.descriptor_size.into()], offset }
+    }
+
+    /// The descriptor's bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.raw
     }
 
     fn halves(&self, low: usize, high: usize) -> u32 {
@@ -71,6 +85,46 @@ impl Group {
     fn pointer(&self, low: usize, high: usize) -> u64 {
         let wide = if self.raw.len() >= WIDE { u32_at(&self.raw, high) } else { 0 };
         u64::from(wide) << 32 | u64::from(u32_at(&self.raw, low))
+    }
+
+    fn set_halves(&mut self, low: usize, high: usize, value: u32) {
+        put(&mut self.raw, low, &low16(value).to_le_bytes());
+        if self.raw.len() >= WIDE {
+            put(&mut self.raw, high, &high16(value).to_le_bytes());
+        }
+    }
+
+    fn set_pointer(&mut self, low: usize, high: usize, block: u64) {
+        let [a, b, c, d, upper @ ..] = block.to_le_bytes();
+        put(&mut self.raw, low, &[a, b, c, d]);
+        if self.raw.len() >= WIDE {
+            put(&mut self.raw, high, &upper);
+        }
+    }
+
+    /// Says in which blocks the bitmaps are and the inode table begins.
+    pub(super) fn place(&mut self, block_bitmap: u64, inode_bitmap: u64, inode_table: u64) {
+        self.set_pointer(0x00, 0x20, block_bitmap);
+        self.set_pointer(0x04, 0x24, inode_bitmap);
+        self.set_pointer(0x08, 0x28, inode_table);
+    }
+
+    /// Counts `count` free blocks.
+    pub(super) fn set_free_blocks(&mut self, count: u32) {
+        self.set_halves(0x0C, 0x2C, count);
+    }
+
+    /// Counts `count` free inodes.
+    pub(super) fn set_free_inodes(&mut self, count: u32) {
+        self.set_halves(0x0E, 0x2E, count);
+    }
+
+    /// Says that none of the group's `count` inodes was ever used: the table is zeroes, and the bitmap's block holds
+    /// nothing.
+    pub(super) fn mark_inodes_unused(&mut self, count: u32) {
+        self.set_halves(0x1C, 0x32, count);
+        let flags = u16_at(&self.raw, BG_FLAGS) | FLAG_INODE_UNINIT | FLAG_INODE_ZEROED;
+        put(&mut self.raw, BG_FLAGS, &flags.to_le_bytes());
     }
 
     /// Free blocks in the group, as the descriptor counts them.
@@ -99,7 +153,7 @@ impl Group {
             Bitmap::Blocks => (FLAG_BLOCK_UNINIT, self.pointer(0x00, 0x20)),
             Bitmap::Inodes => (FLAG_INODE_UNINIT, self.pointer(0x04, 0x24)),
         };
-        let uninit = superblock.group_checksum() != GroupChecksum::None && u16_at(&self.raw, 0x12) & flag != 0;
+        let uninit = superblock.group_checksum() != GroupChecksum::None && u16_at(&self.raw, BG_FLAGS) & flag != 0;
         (!uninit).then_some(block)
     }
 
@@ -170,30 +224,40 @@ impl Group {
         u16_at(&self.raw, low) == low16(computed) && wide
     }
 
-    /// Stores the checksum of `bitmap` and the descriptor's own, and writes the descriptor.
-    ///
-    /// # Errors
-    /// The volume is too short.
-    pub(super) fn reseal(
-        &mut self,
-        volume: &mut Volume,
-        superblock: &Superblock,
-        which: Bitmap,
-        bitmap: &[u8],
-    ) -> Result<()> {
-        if superblock.group_checksum() != GroupChecksum::Crc32c {
-            return Ok(());
+    /// Stores the checksum of `bitmap`; without metadata_csum there is none.
+    pub(super) fn set_bitmap_checksum(&mut self, superblock: &Superblock, which: Bitmap, bitmap: &[u8]) {
+        if superblock.group_checksum() == GroupChecksum::Crc32c {
+            let (low, high) = Self::bitmap_checksum_fields(which);
+            self.set_halves(low, high, bitmap_checksum(superblock, which, bitmap));
         }
-        let (low, high) = Self::bitmap_checksum_fields(which);
-        let checksum = bitmap_checksum(superblock, which, bitmap);
-        put(&mut self.raw, low, &low16(checksum).to_le_bytes());
-        if self.raw.len() >= WIDE {
-            put(&mut self.raw, high, &high16(checksum).to_le_bytes());
-        }
+    }
+
+    /// Makes the descriptor's own checksum right.
+    pub(super) fn seal(&mut self, superblock: &Superblock) {
         let own = self.checksum(superblock);
         put(&mut self.raw, BG_CHECKSUM, &own.to_le_bytes());
-        volume.write_at(self.offset, &self.raw)
     }
+}
+
+/// Sets the padding of every bitmap that is in use: make_ext4fs leaves it clear and e2fsck complains.
+///
+/// # Errors
+/// Corrupt: a descriptor points behind the filesystem.
+pub(super) fn pad_bitmaps(volume: &mut Volume, superblock: &Superblock, groups: &mut [Group]) -> Result<()> {
+    for group in groups {
+        for which in [Bitmap::Blocks, Bitmap::Inodes] {
+            let Some((block, mut bitmap)) = group.bitmap(volume, superblock, which)? else {
+                continue;
+            };
+            if set_padding(&mut bitmap, used_bits(superblock, group.number, which)) {
+                volume.write_at(block * u64::from(superblock.block_size), &bitmap)?;
+                group.set_bitmap_checksum(superblock, which, &bitmap);
+                group.seal(superblock);
+                volume.write_at(group.offset, &group.raw)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// CRC-32C over the bits that a full group uses; kernel: ext4_inode_bitmap_csum_set, ext4_block_bitmap_csum_set.
@@ -225,6 +289,24 @@ pub(super) fn set_padding(bitmap: &mut [u8], bits: u32) -> bool {
         *byte |= padding;
     }
     changed
+}
+
+/// Sets the bits in `range`.
+pub(super) fn set_bits(bitmap: &mut [u8], range: Range<u64>) {
+    for_bits(bitmap, range, |byte, mask| *byte |= mask);
+}
+
+/// Clears the bits in `range`.
+pub(super) fn clear_bits(bitmap: &mut [u8], range: Range<u64>) {
+    for_bits(bitmap, range, |byte, mask| *byte &= !mask);
+}
+
+fn for_bits(bitmap: &mut [u8], range: Range<u64>, change: impl Fn(&mut u8, u8)) {
+    for bit in range {
+        if let Some(byte) = usize::try_from(bit / 8).ok().and_then(|index| bitmap.get_mut(index)) {
+            change(byte, 1 << (bit % 8));
+        }
+    }
 }
 
 /// Clear bits among the first `bits`.

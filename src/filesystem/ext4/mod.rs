@@ -10,6 +10,7 @@ mod checksum;
 mod device;
 mod features;
 mod groups;
+mod grow;
 mod mounted;
 mod readback;
 mod superblock;
@@ -20,7 +21,8 @@ use std::rc::Rc;
 
 pub(super) use check::problems;
 use device::SharedVolume;
-use groups::{Bitmap, Group, set_padding, used_bits};
+use groups::{Group, pad_bitmaps};
+pub(super) use grow::{grow, shortfall};
 use mounted::{Free, Mounted};
 use readback::Expectations;
 use rsext4::InodeInfo;
@@ -202,23 +204,6 @@ impl Ext4 {
         let editor = self.editor()?;
         fenced(|| edit(editor)).at(|| path.to_owned())
     }
-
-    /// Sets the padding of every bitmap that is in use: make_ext4fs leaves it clear and e2fsck complains.
-    fn pad_bitmaps(&mut self) -> Result<()> {
-        let volume = &mut *self.volume.borrow_mut();
-        for mut group in Group::read_all(volume, &self.superblock)? {
-            for which in [Bitmap::Blocks, Bitmap::Inodes] {
-                let Some((block, mut bitmap)) = group.bitmap(volume, &self.superblock, which)? else {
-                    continue;
-                };
-                if set_padding(&mut bitmap, used_bits(&self.superblock, group.number, which)) {
-                    volume.write_at(block * u64::from(self.superblock.block_size), &bitmap)?;
-                    group.reseal(volume, &self.superblock, which, &bitmap)?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Filesystem for Ext4 {
@@ -343,7 +328,11 @@ impl VolumeFilesystem for Ext4 {
         self.release()?;
         if self.edited.is_some() {
             self.holder = Holder::None;
-            self.pad_bitmaps()?;
+            let volume = &mut *self.volume.borrow_mut();
+            let mut groups = Group::read_all(volume, &self.superblock)?;
+            pad_bitmaps(volume, &self.superblock, &mut groups)?;
+        }
+        if self.edited.is_some() {
             let expectations = std::mem::take(&mut self.expectations);
             expectations.check(&mut *self)?;
         }

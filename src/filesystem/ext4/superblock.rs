@@ -1,11 +1,11 @@
 //! The primary superblock: 1024 bytes at byte 1024. Field names are those of the kernel's struct ext4_super_block
 //! (fs/ext4/ext4.h).
 
-use super::bytes::{put, u16_at, u32_at, u64_at};
+use super::bytes::{low16, put, u16_at, u32_at, u64_at};
 use super::checksum::crc32c;
 use super::features::{
-    COMPAT_DIR_INDEX, COMPAT_HAS_JOURNAL, INCOMPAT_64BIT, INCOMPAT_CSUM_SEED, INCOMPAT_FILETYPE, INCOMPAT_RECOVER,
-    RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM, not_editable,
+    COMPAT_DIR_INDEX, COMPAT_HAS_JOURNAL, COMPAT_RESIZE_INODE, INCOMPAT_64BIT, INCOMPAT_CSUM_SEED, INCOMPAT_FILETYPE,
+    INCOMPAT_RECOVER, RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM, RO_COMPAT_SPARSE_SUPER, not_editable,
 };
 use crate::error::{Error, Result};
 use crate::image::Volume;
@@ -17,12 +17,20 @@ const LENGTH: usize = 1024;
 /// Value of `s_magic`.
 const MAGIC: u16 = 0xEF53;
 
+const S_INODES_COUNT: usize = 0x00;
+const S_BLOCKS_COUNT_LO: usize = 0x04;
+const S_R_BLOCKS_COUNT_LO: usize = 0x08;
 const S_FREE_BLOCKS_COUNT_LO: usize = 0x0C;
 const S_FREE_INODES_COUNT: usize = 0x10;
 const S_MAGIC: usize = 0x38;
 const S_STATE: usize = 0x3A;
+const S_BLOCK_GROUP_NR: usize = 0x5A;
 const S_FEATURE_COMPAT: usize = 0x5C;
+const S_RESERVED_GDT_BLOCKS: usize = 0xCE;
+const S_BLOCKS_COUNT_HI: usize = 0x150;
+const S_R_BLOCKS_COUNT_HI: usize = 0x154;
 const S_FREE_BLOCKS_COUNT_HI: usize = 0x158;
+const S_OVERHEAD_CLUSTERS: usize = 0x248;
 const S_LPF_INO: usize = 0x268;
 const S_CHECKSUM: usize = 0x3FC;
 
@@ -41,6 +49,21 @@ pub(super) enum GroupChecksum {
     Crc16,
     /// CRC-32C (metadata_csum).
     Crc32c,
+}
+
+/// What grows with a filesystem.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GrownSize {
+    /// Blocks in all.
+    pub(super) blocks: u64,
+    /// Groups in all.
+    pub(super) groups: u32,
+    /// Blocks that become free.
+    pub(super) free_blocks: u64,
+    /// Inodes that come, all free.
+    pub(super) inodes: u32,
+    /// Reserved GDT blocks that are left.
+    pub(super) reserved_descriptor_blocks: u32,
 }
 
 /// A superblock whose geometry was found sound.
@@ -265,6 +288,21 @@ impl Superblock {
         self.incompat() & INCOMPAT_64BIT != 0
     }
 
+    /// Whether the reserved GDT blocks have an owner, and so can be taken.
+    pub(super) fn has_resize_inode(&self) -> bool {
+        self.compat() & COMPAT_RESIZE_INODE != 0
+    }
+
+    /// Whether only some groups hold backups.
+    pub(super) fn is_sparse(&self) -> bool {
+        u32_at(&self.raw, 0x64) & RO_COMPAT_SPARSE_SUPER != 0
+    }
+
+    /// Blocks kept free behind the group descriptors for more of them.
+    pub(super) fn reserved_descriptor_blocks(&self) -> u32 {
+        u16_at(&self.raw, S_RESERVED_GDT_BLOCKS).into()
+    }
+
     /// How group descriptors are checksummed.
     pub(super) fn group_checksum(&self) -> GroupChecksum {
         let ro_compat = u32_at(&self.raw, 0x64);
@@ -316,14 +354,53 @@ impl Superblock {
     /// The same superblock with other free counts: all that an edit changes in it.
     pub(super) fn with_free(&self, blocks: u64, inodes: u32) -> Self {
         let mut counted = self.clone();
-        let [a, b, c, d, high @ ..] = blocks.to_le_bytes();
-        put(&mut counted.raw, S_FREE_BLOCKS_COUNT_LO, &[a, b, c, d]);
-        if self.is_64bit() {
-            put(&mut counted.raw, S_FREE_BLOCKS_COUNT_HI, &high);
-        }
+        counted.put_blocks(S_FREE_BLOCKS_COUNT_LO, S_FREE_BLOCKS_COUNT_HI, blocks);
         put(&mut counted.raw, S_FREE_INODES_COUNT, &inodes.to_le_bytes());
         counted.seal();
         counted
+    }
+
+    /// The superblock of the filesystem grown to `size`. The blocks reserved for root keep their share; the kernel
+    /// counts the overhead itself where none is noted.
+    pub(super) fn grown(&self, size: &GrownSize) -> Self {
+        let reserved = u64_at(&self.raw, S_R_BLOCKS_COUNT_LO, S_R_BLOCKS_COUNT_HI);
+        let reserved = if self.is_64bit() { reserved } else { reserved & u64::from(u32::MAX) };
+        let share = u128::from(reserved) * u128::from(size.blocks) / u128::from(self.blocks.max(1));
+        let mut grown =
+            self.with_free(self.free_blocks() + size.free_blocks, self.free_inodes().saturating_add(size.inodes));
+        grown.blocks = size.blocks;
+        grown.groups = size.groups;
+        grown.inodes = self.inodes.saturating_add(size.inodes);
+        grown.put_blocks(S_BLOCKS_COUNT_LO, S_BLOCKS_COUNT_HI, size.blocks);
+        grown.put_blocks(S_R_BLOCKS_COUNT_LO, S_R_BLOCKS_COUNT_HI, u64::try_from(share).unwrap_or(reserved));
+        put(&mut grown.raw, S_INODES_COUNT, &grown.inodes.to_le_bytes());
+        put(&mut grown.raw, S_OVERHEAD_CLUSTERS, &[0; 4]);
+        if self.has_resize_inode() {
+            put(&mut grown.raw, S_RESERVED_GDT_BLOCKS, &low16(size.reserved_descriptor_blocks).to_le_bytes());
+        }
+        grown.seal();
+        grown
+    }
+
+    fn put_blocks(&mut self, low: usize, high: usize, blocks: u64) {
+        let [a, b, c, d, upper @ ..] = blocks.to_le_bytes();
+        put(&mut self.raw, low, &[a, b, c, d]);
+        if self.is_64bit() {
+            put(&mut self.raw, high, &upper);
+        }
+    }
+
+    /// Writes a copy for the group `group` to the byte `offset`. As e2fsprogs writes them, a backup does not call its
+    /// filesystem clean.
+    ///
+    /// # Errors
+    /// The volume is too short.
+    pub(super) fn write_backup(&self, volume: &mut Volume, group: u32, offset: u64) -> Result<()> {
+        let mut backup = self.clone();
+        put(&mut backup.raw, S_BLOCK_GROUP_NR, &low16(group).to_le_bytes());
+        put(&mut backup.raw, S_STATE, &(u16_at(&self.raw, S_STATE) & !STATE_VALID).to_le_bytes());
+        backup.seal();
+        volume.write_at(offset, &backup.raw)
     }
 
     fn seal(&mut self) {

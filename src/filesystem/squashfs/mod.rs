@@ -29,6 +29,7 @@ use content::{Cache, Contents};
 use inode::NO_XATTRS;
 use metadata::Reader;
 pub(crate) use overlay::LiveOverlay;
+pub(super) use overlay::overlay_start;
 use superblock::Superblock;
 use tables::Tables;
 use tree::{Body, Id, Node, Tree};

@@ -108,6 +108,16 @@ fn start(used: u64) -> u64 {
     used.checked_next_multiple_of(ALIGNMENT).unwrap_or(u64::MAX)
 }
 
+/// The byte at which first boot would make the overlay behind the squashfs in `volume`; `None` where one is there already.
+///
+/// # Errors
+/// Corrupt superblock.
+pub(in crate::filesystem) fn overlay_start(volume: &Volume) -> Result<Option<u64>> {
+    let used = Superblock::read(volume)?.used;
+    let live = LiveOverlay::behind(volume, used)?;
+    Ok(live.is_none().then(|| start(used)))
+}
+
 /// Refuses a volume whose overlay was already made: it would be lost.
 ///
 /// # Errors

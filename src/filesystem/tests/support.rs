@@ -106,6 +106,18 @@ fn write_sparse(path: &Path, bytes: &[u8]) {
     }
 }
 
+/// Writes what `volume` holds, with holes where it is zero.
+pub(in crate::filesystem) fn write_volume(path: &Path, volume: &Volume) {
+    let (length, disk) = (volume.length(), volume.clone().into_disk());
+    assert_eq!(length, disk.length(), "the volume is a whole disk");
+    let mut file = std::fs::File::create(path).unwrap();
+    for page in (0..length.div_ceil(4096)).filter(|page| !disk.is_zero(page * 4096, 4096)) {
+        file.seek(SeekFrom::Start(page * 4096)).unwrap();
+        file.write_all(disk.page(page).unwrap()).unwrap();
+    }
+    file.set_len(length).unwrap();
+}
+
 /// Exit code and text of `e2fsck -fn`.
 pub(in crate::filesystem) fn e2fsck(bytes: &[u8]) -> (i32, String) {
     let scratch = Scratch::new();

@@ -6,13 +6,11 @@ use gpt::disk::LogicalBlockSize;
 use gpt::header::{Header, read_header_from_arbitrary_device};
 use gpt::partition::file_read_partitions;
 
+use super::gpt_header::{ENTRIES_CRC, ENTRIES_LBA, ENTRY_COUNT, FIRST_USABLE, LAST_USABLE, RawHeader, SIZE_OF_ENTRY};
 use super::mbr::BootRecord;
 use super::{Disk, Lba, Partition, PartitionTable, SECTOR, Scheme, Volume};
 use crate::error::{At, Error, Result};
 
-const SIGNATURE: [u8; 8] = *b"EFI PART";
-/// Bytes of a header whose CRC covers what UEFI 2.10, table 5-5, lists; no other size is in use.
-const HEADER_SIZE: u32 = 92;
 /// The only entry size that the kernel accepts (efi.c is_gpt_valid).
 const ENTRY_SIZE: u32 = 128;
 /// Most entries that are read; ptgen and all common tools write 128.
@@ -20,60 +18,7 @@ const MOST_ENTRIES: u32 = 4096;
 /// Attribute bit 2: legacy BIOS bootable (UEFI 2.10, table 5-8).
 const LEGACY_BOOTABLE: u64 = 1 << 2;
 
-const REMEDY: &str = "the partition table is damaged: download or build the image again";
-
-/// The fields of a header that are checked before it is decoded.
-struct RawHeader {
-    bytes: [u8; 512],
-}
-
-impl RawHeader {
-    fn read(disk: &Disk, lba: u64) -> Result<Self> {
-        let mut bytes = [0; 512];
-        disk.read_at(lba.saturating_mul(SECTOR), &mut bytes)?;
-        Ok(Self { bytes })
-    }
-
-    fn u32(&self, offset: usize) -> u32 {
-        self.bytes.get(offset..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_le_bytes)
-    }
-
-    fn u64(&self, offset: usize) -> u64 {
-        self.bytes.get(offset..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_le_bytes)
-    }
-
-    fn has_signature(&self) -> bool {
-        self.bytes.starts_with(&SIGNATURE)
-    }
-
-    /// CRC-32 of the header with its own CRC field (0x10) taken as zero.
-    fn crc(&self) -> u32 {
-        let mut bytes = self.bytes;
-        for byte in bytes.iter_mut().skip(0x10).take(4) {
-            *byte = 0;
-        }
-        crc32fast::hash(bytes.get(..HEADER_SIZE as usize).unwrap_or_default())
-    }
-
-    /// Size, checksum and own place.
-    fn check(&self, lba: u64) -> Result<()> {
-        let size = self.u32(0x0C);
-        if size != HEADER_SIZE {
-            return Err(Error::corrupt(format!("header size is {size} bytes, expected {HEADER_SIZE}")).remedy(REMEDY));
-        }
-        let (crc, stored) = (self.crc(), self.u32(0x10));
-        if crc != stored {
-            return Err(
-                Error::corrupt(format!("header CRC is {crc:#010x}, the header says {stored:#010x}")).remedy(REMEDY)
-            );
-        }
-        let own = self.u64(0x18);
-        if own != lba {
-            return Err(Error::corrupt(format!("the header says that it lies at LBA {own}")).remedy(REMEDY));
-        }
-        Ok(())
-    }
-}
+pub(super) const REMEDY: &str = "the partition table is damaged: download or build the image again";
 
 /// Whether LBA 1 holds a GPT header's signature.
 pub(super) fn has_header(disk: &Disk) -> bool {
@@ -116,14 +61,14 @@ pub(super) fn read(disk: &Disk, record: &BootRecord) -> Result<PartitionTable> {
 /// The size, place and checksum of the entry array that the header announces.
 fn check_array(disk: &Disk, header: &RawHeader) -> Result<()> {
     let sectors = disk.length() / SECTOR;
-    let (first_usable, last_usable) = (header.u64(0x28), header.u64(0x30));
+    let (first_usable, last_usable) = (header.u64(FIRST_USABLE), header.u64(LAST_USABLE));
     if first_usable > last_usable || last_usable >= sectors {
         return Err(Error::corrupt(format!(
             "usable sectors are LBA {first_usable} to {last_usable}, the disk has {sectors} sectors"
         ))
         .remedy(if last_usable >= sectors { "the image was cut: download or build it again" } else { REMEDY }));
     }
-    let (start, count, size) = (header.u64(0x48), header.u32(0x50), header.u32(0x54));
+    let (start, count, size) = (header.u64(ENTRIES_LBA), header.u32(ENTRY_COUNT), header.u32(SIZE_OF_ENTRY));
     if size != ENTRY_SIZE {
         return Err(Error::corrupt(format!("entry size is {size} bytes, expected {ENTRY_SIZE}")).remedy(REMEDY));
     }
@@ -140,7 +85,7 @@ fn check_array(disk: &Disk, header: &RawHeader) -> Result<()> {
         .remedy(REMEDY));
     }
     let bytes = disk.read_vec(start.saturating_mul(SECTOR), usize::try_from(length).unwrap_or(usize::MAX))?;
-    let (crc, stored) = (crc32fast::hash(&bytes), header.u32(0x58));
+    let (crc, stored) = (crc32fast::hash(&bytes), header.u32(ENTRIES_CRC));
     if crc != stored {
         return Err(Error::corrupt(format!(
             "CRC of the {count} entries at LBA {start} is {crc:#010x}, the header says {stored:#010x}"

@@ -1,6 +1,6 @@
 //! The master boot record: four entries of 16 bytes from byte 446 of LBA 0, `55 AA` behind them.
 
-use super::{Disk, Lba, Partition, PartitionTable, Scheme};
+use super::{Disk, Lba, Partition, PartitionTable, SECTOR, Scheme, chs};
 use crate::error::{At, Error, Result};
 
 /// Byte of LBA 0 where the disk signature lies.
@@ -128,6 +128,30 @@ impl BootRecord {
     }
 }
 
+/// Gives the entry `number` the length `sectors`, in both ways in which it tells its end.
+///
+/// # Errors
+/// Unsupported when an entry cannot tell so many.
+pub(super) fn set_length(disk: &mut Disk, number: u32, sectors: u64) -> Result<()> {
+    let length = u32::try_from(sectors).map_err(|_| {
+        Error::unsupported(format!(
+            "entry {number} of the MBR cannot tell {sectors} sectors of {SECTOR} bytes: at most {} (2 TiB)",
+            u32::MAX
+        ))
+        .remedy("take the combined-efi image, whose partition table has room for larger numbers")
+    })?;
+    let place = ENTRIES + u64::from(number.saturating_sub(1)) * ENTRY;
+    let mut raw = [0; 16];
+    disk.read_at(place, &mut raw)?;
+    let [flag, h0, s0, c0, kind, h1, s1, c1, f0, f1, f2, f3, n0, n1, n2, n3] = raw;
+    let first = u64::from(u32::from_le_bytes([f0, f1, f2, f3]));
+    let last = |count: u32| first.saturating_add(count.into()).saturating_sub(1);
+    let (old, new) = (last(u32::from_le_bytes([n0, n1, n2, n3])), last(length));
+    let [h1, s1, c1] = chs::new_end(first, [h0, s0, c0], old, [h1, s1, c1], new);
+    let [n0, n1, n2, n3] = length.to_le_bytes();
+    disk.write_at(place, &[flag, h0, s0, c0, kind, h1, s1, c1, f0, f1, f2, f3, n0, n1, n2, n3])
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -137,7 +161,6 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind as Kind;
-    use crate::image::SECTOR;
 
     const BIOS: &[u8] = include_bytes!("../../../fixtures/openwrt-mini-ib-ext4-combined.img.gz");
     /// Sectors of that image.

@@ -1,6 +1,11 @@
 //! Partition tables: GPT and MBR.
 
+mod chs;
 mod gpt;
+mod gpt_header;
+mod grow;
+#[cfg(test)]
+mod grow_tests;
 mod mbr;
 
 use std::ops::Range;
@@ -126,6 +131,28 @@ impl PartitionTable {
         };
         check_places(&table, disk)?;
         Ok(table)
+    }
+
+    /// `disk`, whose table this is, with the last partition, `number`, grown to `sectors`, and its table. As many sectors
+    /// as before follow the partition; what it takes in becomes zero; a valid backup GPT moves along.
+    ///
+    /// # Errors
+    /// Usage when the partition has more sectors already; unsupported when another one lies behind it, or when the table
+    /// cannot hold the number.
+    pub(crate) fn grow(&self, disk: &Disk, number: u32, sectors: u64) -> Result<(Disk, Self)> {
+        let disk = grow::grow(disk, self, number, sectors)?;
+        let table = Self::read(&disk)?;
+        Ok((disk, table))
+    }
+
+    /// `disk`, whose table this is, with a backup GPT at its very end, and its table.
+    ///
+    /// # Errors
+    /// Usage for an MBR; unsupported for a hybrid one.
+    pub(crate) fn back_up(&self, disk: &Disk) -> Result<(Disk, Self)> {
+        let disk = grow::back_up(disk, self)?;
+        let table = Self::read(&disk)?;
+        Ok((disk, table))
     }
 
     #[cfg(test)]
