@@ -200,7 +200,7 @@ impl Ext4 {
     }
 
     /// Runs an edit on the editor; the place of an error is `path`.
-    fn edit(&mut self, path: &str, edit: impl FnOnce(&mut Mounted) -> Result<()>) -> Result<()> {
+    fn edit<T>(&mut self, path: &str, edit: impl FnOnce(&mut Mounted) -> Result<T>) -> Result<T> {
         let editor = self.editor()?;
         fenced(|| edit(editor)).at(|| path.to_owned())
     }
@@ -305,11 +305,12 @@ impl Filesystem for Ext4 {
 
     fn set_attributes(&mut self, path: &str, attributes: Attributes) -> Result<()> {
         let names = components(path)?;
-        self.edit(path, |editor| {
+        let inode = self.edit(path, |editor| {
             let inode = editor.find(&names)?.ok_or_else(|| Error::usage("nothing has that name"))?;
-            editor.set_attributes(&inode, attributes)
+            editor.set_attributes(&inode, attributes)?;
+            Ok(inode.number.raw())
         })?;
-        self.expectations.attributes(path, attributes);
+        self.expectations.attributes(path, inode, attributes);
         Ok(())
     }
 

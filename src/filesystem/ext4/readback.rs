@@ -13,6 +13,8 @@ use crate::filesystem::{Attributes, FileType, Filesystem};
 struct Expected {
     file_type: Option<FileType>,
     attributes: Option<Attributes>,
+    /// The inode whose attributes were changed: a file of several names has them under each.
+    inode: Option<u32>,
     /// Length and SHA-256 of a file.
     content: Option<(u64, [u8; 32])>,
     target: Option<String>,
@@ -42,10 +44,13 @@ impl Expectations {
         self.set(path, Expected { file_type, target: Some(target.to_owned()), ..Default::default() });
     }
 
-    /// `path` has these attributes, whatever else it is.
-    pub(super) fn attributes(&mut self, path: &str, attributes: Attributes) {
-        let expected = self.0.entry(key(path)).or_default();
-        expected.get_or_insert_default().attributes = Some(attributes);
+    /// `path`, a name of `inode`, has these attributes, whatever else it is.
+    pub(super) fn attributes(&mut self, path: &str, inode: u32, attributes: Attributes) {
+        for other in self.0.values_mut().flatten().filter(|other| other.inode == Some(inode)) {
+            other.attributes = Some(attributes);
+        }
+        let expected = self.0.entry(key(path)).or_default().get_or_insert_default();
+        (expected.attributes, expected.inode) = (Some(attributes), Some(inode));
     }
 
     /// Nothing is called `path`.
@@ -140,7 +145,7 @@ mod tests {
             ("/f does not read back: its content differs", &|e| e.file("/f", b"CONTENT", mode(0o644))),
             ("/f does not read back: it has 7 bytes, not 6", &|e| e.file("/f", b"conten", mode(0o644))),
             ("/f does not read back: it has mode 0644 and owner 0:0, not mode 0600 and owner 0:0", &|e| {
-                e.attributes("/f", mode(0o600));
+                e.attributes("/f", 12, mode(0o600));
             }),
             ("/f does not read back: it is Regular, not Directory", &|e| e.directory("/f", mode(0o644))),
             ("/l does not read back: it points to Some(\"f\"), not Some(\"g\")", &|e| e.symlink("/l", "g")),
