@@ -16,7 +16,7 @@ mod readback;
 mod superblock;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tree;
 mod writer;
 

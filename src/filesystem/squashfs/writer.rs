@@ -60,23 +60,24 @@ fn pending(tree: &Tree) -> Result<Vec<(Id, &[u8])>> {
     Ok(files)
 }
 
-/// Gives new inodes the lowest numbers that are free.
+/// Makes the numbers of inodes 1 to their count, which the superblock tells and readers rely on: new inodes, and those
+/// whose number lies beyond, get the numbers that removed ones left.
 fn number(tree: &mut Tree) -> Result<()> {
-    let references = tree.references()?;
-    let mut taken = BTreeSet::new();
-    for id in references.keys() {
-        taken.insert(tree.node(*id)?.number);
-    }
-    let mut next = 1;
-    for id in references.into_keys() {
-        let node = tree.node_mut(id)?;
-        if node.number == 0 {
-            while taken.contains(&next) {
-                next += 1;
-            }
-            node.number = next;
-            next += 1;
+    let ids: Vec<Id> = tree.references()?.into_keys().collect();
+    let beyond = |_| Error::unsupported(format!("squashfs: more than {} inodes", u32::MAX));
+    let count = u32::try_from(ids.len()).map_err(beyond)?;
+    let mut free: BTreeSet<u32> = (1..=count).collect();
+    let mut without = Vec::new();
+    for id in ids {
+        let number = tree.node(id)?.number;
+        // New ones have none yet.
+        if !free.remove(&number) {
+            without.push((number == 0, number, id));
         }
+    }
+    without.sort_unstable();
+    for ((.., id), number) in without.into_iter().zip(free) {
+        tree.node_mut(id)?.number = number;
     }
     Ok(())
 }
@@ -191,10 +192,7 @@ fn tables(edited: &mut Squashfs, data: &NewData, place: u64) -> Result<(Vec<u8>,
     let compressor = &edited.compressor;
     let plain = before.has(PLAIN_INODES);
     let links = edited.tree.references()?;
-    let mut last = 0;
-    for id in links.keys() {
-        last = last.max(edited.tree.node(*id)?.number);
-    }
+    let count = u32::try_from(links.len()).unwrap_or(u32::MAX);
     let mut making = Making {
         tree: &edited.tree,
         data,
@@ -205,14 +203,14 @@ fn tables(edited: &mut Squashfs, data: &NewData, place: u64) -> Result<(Vec<u8>,
         written: BTreeMap::new(),
     };
     // As mksquashfs does: what is above the root is one number behind the last.
-    for (id, parent) in directories(&edited.tree, last.saturating_add(1))?.into_iter().rev() {
+    for (id, parent) in directories(&edited.tree, count.saturating_add(1))?.into_iter().rev() {
         making.directory(id, parent)?;
     }
     let root = making.written.get(&edited.tree.root).copied();
-    let export = export_table(&edited.tree, &making.written, last)?;
+    let export = export_table(&edited.tree, &making.written, count)?;
     let Making { ids, inodes, directories, .. } = making;
     let mut superblock = before.clone();
-    superblock.inodes = last;
+    superblock.inodes = count;
     superblock.root = root.ok_or_else(|| Error::corrupt("squashfs: the root was not written"))?;
     superblock.inode_table = place;
     let mut bytes = inodes.finish()?;
@@ -224,9 +222,9 @@ fn tables(edited: &mut Squashfs, data: &NewData, place: u64) -> Result<(Vec<u8>,
     Ok((bytes, superblock))
 }
 
-/// The place of each inode by its number; a number without an inode leads nowhere.
-fn export_table(tree: &Tree, written: &BTreeMap<Id, u64>, last: u32) -> Result<Vec<u8>> {
-    let mut places = vec![u64::MAX; usize::try_from(last).unwrap_or(usize::MAX)];
+/// The place of each inode by its number, of which there are `count`.
+fn export_table(tree: &Tree, written: &BTreeMap<Id, u64>, count: u32) -> Result<Vec<u8>> {
+    let mut places = vec![u64::MAX; usize::try_from(count).unwrap_or(usize::MAX)];
     for (id, place) in written {
         let slot = tree.node(*id)?.number.checked_sub(1).and_then(|number| usize::try_from(number).ok());
         if let Some(slot) = slot.and_then(|slot| places.get_mut(slot)) {

@@ -1,49 +1,79 @@
 //! Roots made by mksquashfs with every compressor and option that matters, edited and judged by unsquashfs.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::collections::BTreeMap;
 
-use super::support::{Seen, assert_seen, edited, file, mksquashfs, mksquashfs_of, used};
+use super::backhand;
+use super::support::{Seen, assert_seen, edited, file, mksquashfs, mksquashfs_of, seen, summary};
 use crate::error::ErrorKind;
-use crate::filesystem::tests::support::{EPOCH, Scratch, noise, printed, tree_of, volume};
-use crate::filesystem::{Attributes, open, problems};
+use crate::filesystem::tests::support::{EPOCH, Scratch, noise, printed, volume};
+use crate::filesystem::{Attributes, Filesystem, open, problems};
 
-/// Edits an image of `source` and lets unsquashfs judge. The same lines of `unsquashfs -s` but for sizes, and what the
-/// compressor is, must be there after.
+/// Edits of every kind on every kind of file.
+fn edit(filesystem: &mut dyn Filesystem, module: &[u8]) {
+    let root = Attributes::root(0o644);
+    filesystem.make_directory("/lib/modules/new", Attributes::root(0o755)).unwrap();
+    filesystem.write("/lib/modules/new/module.ko", module, root).unwrap();
+    filesystem.write("/lib/modules/new/tiny", b"x", Attributes::root(0o600)).unwrap();
+    filesystem.symlink("/lib/modules/new/link", "module.ko").unwrap();
+    filesystem.symlink("/etc/network", "config/elsewhere").unwrap();
+    filesystem.write("/etc/banner", b"replaced under one of its two names", root).unwrap();
+    filesystem.write("/many/a file with the number 500", b"", root).unwrap();
+    filesystem.write("/many/a fellow of the others", b"1001", root).unwrap();
+    filesystem.remove("/many/a file with the number 77").unwrap();
+    filesystem.set_attributes("/lib/modules/odd.ko", Attributes { mode: 0o4700, uid: 7, gid: 8 }).unwrap();
+    filesystem.set_attributes("/dev/console", Attributes { mode: 0o620, uid: 0, gid: 70_001 }).unwrap();
+    filesystem.set_attributes("/deep/er", Attributes { mode: 0o2755, uid: 1, gid: 1 }).unwrap();
+    filesystem.remove("/deep/er/zeroes").unwrap();
+    filesystem.remove("/empty/pipe").unwrap();
+    filesystem.write("/dev/disk", b"a file in place of a device", root).unwrap();
+}
+
+/// What [`edit`] makes of a tree.
+fn expect(tree: &mut BTreeMap<String, Seen>, module: &[u8]) {
+    let time = EPOCH as i64;
+    let new = |listed: &str| Seen { listed: listed.to_owned(), time, names: 1, content: None };
+    tree.insert("/lib/modules/new".to_owned(), new("drwxr-xr-x 0/0 "));
+    tree.insert("/lib/modules/new/module.ko".to_owned(), file(module, "-rw-r--r--", "0/0"));
+    tree.insert("/lib/modules/new/tiny".to_owned(), file(b"x", "-rw-------", "0/0"));
+    tree.insert("/lib/modules/new/link".to_owned(), new("lrwxrwxrwx 0/0 9 module.ko"));
+    tree.insert("/etc/network".to_owned(), new("lrwxrwxrwx 0/0 16 config/elsewhere"));
+    let banner = file(b"replaced under one of its two names", "-rw-r--r--", "0/0");
+    tree.insert("/etc/banner".to_owned(), banner);
+    tree.get_mut("/deep/er/banner").unwrap().names = 1;
+    tree.insert("/many/a file with the number 500".to_owned(), file(b"", "-rw-r--r--", "0/0"));
+    tree.insert("/many/a fellow of the others".to_owned(), file(b"1001", "-rw-r--r--", "0/0"));
+    tree.remove("/many/a file with the number 77").unwrap();
+    for (path, permissions, owner) in [
+        ("/lib/modules/odd.ko", "-rws------", "7/8"),
+        ("/lib/modules/even.ko", "-rws------", "7/8"),
+        ("/dev/console", "crw--w----", "0/70001"),
+        ("/deep/er", "drwxr-sr-x", "1/1"),
+    ] {
+        let listed = &mut tree.get_mut(path).unwrap().listed;
+        let rest = listed.splitn(3, ' ').nth(2).unwrap();
+        *listed = format!("{permissions} {owner} {rest}");
+    }
+    for path in ["/deep/er/zeroes", "/empty/pipe"] {
+        tree.remove(path).unwrap();
+    }
+    tree.insert("/dev/disk".to_owned(), file(b"a file in place of a device", "-rw-r--r--", "0/0"));
+}
+
+/// Edits an image of `source` and lets unsquashfs and backhand judge. The same lines of `unsquashfs -s` but for sizes,
+/// and what the compressor is, must be there after.
 fn judge(options: &[&str], block: usize) {
     let what = format!("{options:?}, blocks of {block} bytes");
     let image = mksquashfs(options, block, 8);
     assert_eq!(problems(&volume(&image)).unwrap(), Vec::<String>::new(), "{what}");
     let module = [&b"\x7fELF"[..], &noise(5, block + 9), &vec![0; block], &b"text ".repeat(block / 3)].concat();
-    let after = edited(&image, |filesystem| {
-        filesystem.make_directory("/lib/modules/new", Attributes::root(0o755)).unwrap();
-        filesystem.write("/lib/modules/new/module.ko", &module, Attributes::root(0o644)).unwrap();
-        filesystem.write("/lib/modules/new/tiny", b"x", Attributes::root(0o600)).unwrap();
-        filesystem.write("/etc/banner", b"replaced under one of its two names", Attributes::root(0o644)).unwrap();
-        filesystem.write("/many/a file with the number 500", b"", Attributes::root(0o644)).unwrap();
-        filesystem.write("/many/a fellow of the others", b"1001", Attributes::root(0o644)).unwrap();
-        filesystem.remove("/many/a file with the number 77").unwrap();
-    });
-    let edit = |tree: &mut std::collections::BTreeMap<String, Seen>| {
-        let time = EPOCH as i64;
-        let new = Seen { listed: "drwxr-xr-x 0/0 ".to_owned(), time, names: 1, content: None };
-        tree.insert("/lib/modules/new".to_owned(), new);
-        tree.insert("/lib/modules/new/module.ko".to_owned(), file(&module, "-rw-r--r--", "0/0"));
-        tree.insert("/lib/modules/new/tiny".to_owned(), file(b"x", "-rw-------", "0/0"));
-        let banner = file(b"replaced under one of its two names", "-rw-r--r--", "0/0");
-        tree.insert("/etc/banner".to_owned(), banner);
-        tree.get_mut("/deep/er/banner").unwrap().names = 1;
-        tree.insert("/many/a file with the number 500".to_owned(), file(b"", "-rw-r--r--", "0/0"));
-        tree.insert("/many/a fellow of the others".to_owned(), file(b"1001", "-rw-r--r--", "0/0"));
-        tree.remove("/many/a file with the number 77").unwrap();
-    };
-    assert_seen(&image, &after, edit, &what);
+    let after = edited(&image, |filesystem| edit(filesystem, &module));
+    let mut tree = assert_seen(&image, &after, |tree| expect(tree, &module), &what);
     assert_eq!(summary(&after), summary(&image), "{what}");
     assert_eq!(after[96..tables(&image)], image[96..tables(&image)], "{what}");
-    // The second generation of an edit reads like the first.
-    assert_eq!(tree_of(&edited(&after, |filesystem| filesystem.remove("/etc/nothing").unwrap())).len() + 1, {
-        tree_of(&after).len()
-    });
+    // The second generation of an edit reads like the first. backhand reads no target of 256 bytes.
+    let second = edited(&after, |filesystem| filesystem.remove("/deep/long").unwrap());
+    tree.remove("/deep/long").unwrap();
+    backhand::agrees(&second, &tree, &what);
 }
 
 /// Where the tables begin.
@@ -51,20 +81,11 @@ fn tables(image: &[u8]) -> usize {
     u64::from_le_bytes(image[64..72].try_into().unwrap()) as usize
 }
 
-/// What `unsquashfs -s` says, without lengths and counts.
-fn summary(image: &[u8]) -> Vec<String> {
-    let scratch = Scratch::new();
-    let path = scratch.path("image");
-    std::fs::write(&path, used(image)).unwrap();
-    let said = printed("unsquashfs", &["-s", path.to_str().unwrap()]);
-    let counts = ["Filesystem size", "Number of", "Found a valid"];
-    let stays = |line: &&str| !counts.iter().any(|start| line.starts_with(start));
-    said.lines().filter(stays).map(str::to_owned).collect()
-}
-
 #[test]
 fn xz_as_openwrt_makes_it() {
-    judge(&["-comp", "xz", "-Xbcj", "x86", "-no-xattrs"], 262_144);
+    // Its own mksquashfs is told -Xpreset 9 -Xe -Xlc 0 -Xlp 2 -Xpb 2 as well, which Debian's does not know; what they
+    // change stands in each block and not in the tables. The fixtures were made by it.
+    judge(&["-comp", "xz", "-Xbcj", "x86", "-noappend", "-no-xattrs"], 262_144);
 }
 
 #[test]
@@ -130,7 +151,7 @@ fn a_directory_of_ten_thousand_names_has_an_index() {
             filesystem.write(&name, format!("{}", number % 7).as_bytes(), Attributes::root(0o644)).unwrap();
         }
     });
-    let found = super::support::seen(&after);
+    let found = seen(&after);
     assert_eq!(found.len(), 10_001);
     assert_eq!(found["/09999 is a name with some length to it"].listed, "-rw-r--r-- 0/0 1 ");
     // mksquashfs gives a directory of this size an index; unsquashfs does not use it, so its places are checked here.
@@ -159,56 +180,6 @@ fn a_directory_of_ten_thousand_names_has_an_index() {
     }
 }
 
-/// A tar with extended attributes in its PAX headers, made into a squashfs.
-fn with_xattrs() -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for number in 0..700 {
-        let label = format!("system_u:object_r:type_{}", number % 300);
-        builder.append_pax_extensions([("SCHILY.xattr.user.label", label.as_bytes())]).unwrap();
-        let mut header = tar::Header::new_gnu();
-        let content = format!("file {number}");
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        header.set_mtime(EPOCH);
-        builder.append_data(&mut header, format!("file{number}"), content.as_bytes()).unwrap();
-    }
-    let archive = builder.into_inner().unwrap();
-    let scratch = Scratch::new();
-    let path = scratch.path("image");
-    let arguments = ["-", path.to_str().unwrap(), "-tar", "-comp", "xz", "-quiet", "-no-progress", "-exports"];
-    let mut child = Command::new("mksquashfs").args(arguments).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&archive).unwrap();
-    assert!(child.wait().unwrap().success());
-    let mut image = std::fs::read(path).unwrap();
-    image.resize(1 << 20, 0);
-    image
-}
-
-/// The extended attribute of every file, as extracted.
-fn labels(image: &[u8]) -> String {
-    let scratch = Scratch::new();
-    let (file, tree) = (scratch.path("image"), scratch.path("tree"));
-    std::fs::write(&file, used(image)).unwrap();
-    printed("unsquashfs", &["-no-progress", "-d", tree.to_str().unwrap(), file.to_str().unwrap()]);
-    let script = "import os,sys\nos.chdir(sys.argv[1])\nfor n in sorted(os.listdir()): print(n,[(x,os.getxattr(n,x)) for x in os.listxattr(n)])";
-    printed("python3", &["-c", script, tree.to_str().unwrap()])
-}
-
-#[test]
-fn extended_attributes_stay_with_their_files() {
-    let image = with_xattrs();
-    let before = labels(&image);
-    assert_eq!(before.matches("system_u:object_r:type_").count(), 700);
-    let after = edited(&image, |filesystem| {
-        filesystem.write("/file5", &noise(1, 300_000), Attributes::root(0o755)).unwrap();
-        filesystem.remove("/file6").unwrap();
-        filesystem.write("/new", b"new", Attributes::root(0o644)).unwrap();
-    });
-    let expected: Vec<&str> = before.lines().filter(|line| !line.starts_with("file6 ")).chain(["new []"]).collect();
-    assert_eq!(labels(&after).lines().collect::<Vec<_>>(), expected);
-    assert_eq!(summary(&after), summary(&image));
-}
-
 /// Bytes by which the filesystem grows when a program with this content is written.
 fn growth(options: &[&str], content: &[u8]) -> usize {
     let scratch = Scratch::new();
@@ -218,7 +189,7 @@ fn growth(options: &[&str], content: &[u8]) -> usize {
     let after = edited(&image, |filesystem| {
         filesystem.write("/program", content, Attributes::root(0o755)).unwrap();
     });
-    assert_eq!(super::support::seen(&after)["/program"], file(content, "-rwxr-xr-x", "0/0"));
+    assert_eq!(seen(&after)["/program"], file(content, "-rwxr-xr-x", "0/0"));
     tables(&after) - tables(&image)
 }
 

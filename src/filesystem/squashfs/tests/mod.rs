@@ -1,7 +1,9 @@
-//! Squashfs judged by squashfs-tools.
+//! Squashfs judged by squashfs-tools and backhand.
 
+mod backhand;
 mod damage;
 mod edits;
 mod made;
 mod random;
-mod support;
+pub(in crate::filesystem) mod support;
+mod xattrs;

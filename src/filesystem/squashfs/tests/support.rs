@@ -11,19 +11,33 @@ use crate::filesystem::{Filesystem, open};
 
 /// What unsquashfs says of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(in crate::filesystem) struct Seen {
     /// Type, permissions, owner and size or device number, as `unsquashfs -lln` lists them, and a symlink's target.
-    pub(super) listed: String,
+    pub(in crate::filesystem) listed: String,
     /// Seconds since 1970, as extracted. Directories, files and symlinks only.
-    pub(super) time: i64,
+    pub(in crate::filesystem) time: i64,
     /// Names of the same file.
-    pub(super) names: u64,
+    pub(in crate::filesystem) names: u64,
     /// Digest of a regular file.
-    pub(super) content: Option<[u8; 32]>,
+    pub(in crate::filesystem) content: Option<[u8; 32]>,
+}
+
+impl Seen {
+    /// The permissions, of a listing such as `-rwsr-xr-x`.
+    pub(in crate::filesystem) fn mode(&self) -> u16 {
+        let letters: Vec<char> = self.listed.chars().take(10).collect();
+        let bits = |triple: usize| {
+            let [read, write, run] = [1, 2, 3].map(|place| letters[triple * 3 + place]);
+            let special = u16::from("sStT".contains(run)) << (11 - triple);
+            let plain = u16::from(read == 'r') << 2 | u16::from(write == 'w') << 1 | u16::from("xst".contains(run));
+            special | plain << (6 - triple * 3)
+        };
+        bits(0) | bits(1) | bits(2)
+    }
 }
 
 /// The tree that unsquashfs sees in `image`.
-pub(super) fn seen(image: &[u8]) -> BTreeMap<String, Seen> {
+pub(in crate::filesystem) fn seen(image: &[u8]) -> BTreeMap<String, Seen> {
     let scratch = Scratch::new();
     let (file, tree) = (scratch.path("image"), scratch.path("tree"));
     std::fs::write(&file, used(image)).unwrap();
@@ -70,8 +84,13 @@ pub(super) fn used(image: &[u8]) -> &[u8] {
     &image[..u64::from_le_bytes(image[40..48].try_into().unwrap()) as usize]
 }
 
-/// Fails unless what unsquashfs sees in `after` is what it sees in `before` but for `edit`.
-pub(super) fn assert_seen(before: &[u8], after: &[u8], edit: impl FnOnce(&mut BTreeMap<String, Seen>), what: &str) {
+/// Fails unless what unsquashfs sees in `after`, which is given back, is what it sees in `before` but for `edit`.
+pub(super) fn assert_seen(
+    before: &[u8],
+    after: &[u8],
+    edit: impl FnOnce(&mut BTreeMap<String, Seen>),
+    what: &str,
+) -> BTreeMap<String, Seen> {
     let mut expected = seen(before);
     edit(&mut expected);
     let found = seen(after);
@@ -80,6 +99,7 @@ pub(super) fn assert_seen(before: &[u8], after: &[u8], edit: impl FnOnce(&mut BT
     for (path, expected) in expected {
         assert_eq!(found[&path], expected, "{what}: {path}");
     }
+    found
 }
 
 /// A new file as unsquashfs sees it.
@@ -123,8 +143,8 @@ pub(super) fn source(folder: &Path, block: usize) {
     symlink("long/".repeat(700), folder.join("deep/long")).unwrap();
 }
 
-/// Pseudo files for mksquashfs: devices, a FIFO, owners, modes.
-pub(super) const SPECIAL: [&str; 10] = [
+/// Pseudo files for mksquashfs: devices, a FIFO, a socket, owners, modes.
+pub(super) const SPECIAL: [&str; 14] = [
     "-p",
     "/dev d 755 0 0",
     "-p",
@@ -135,6 +155,10 @@ pub(super) const SPECIAL: [&str; 10] = [
     "/etc/config/network m 4750 1000 70000",
     "-p",
     "/empty m 1777 12 13",
+    "-p",
+    "/empty/pipe i 640 3 4 f",
+    "-p",
+    "/empty/socket i 600 0 0 s",
 ];
 
 /// What `mksquashfs` makes of [`source`], in a partition of `mebibytes` MiB.
@@ -147,7 +171,7 @@ pub(super) fn mksquashfs(options: &[&str], block: usize, mebibytes: usize) -> Ve
 }
 
 /// What `mksquashfs` makes of `folder`.
-pub(super) fn mksquashfs_of(folder: &Path, options: &[&str], block: usize, mebibytes: usize) -> Vec<u8> {
+pub(in crate::filesystem) fn mksquashfs_of(folder: &Path, options: &[&str], block: usize, mebibytes: usize) -> Vec<u8> {
     let scratch = Scratch::new();
     let image = scratch.path("image");
     let block = block.to_string();
@@ -161,4 +185,15 @@ pub(super) fn mksquashfs_of(folder: &Path, options: &[&str], block: usize, mebib
     assert!(bytes.len() <= mebibytes << 20, "{} bytes", bytes.len());
     bytes.resize(mebibytes << 20, 0);
     bytes
+}
+
+/// What `unsquashfs -s` says, without lengths and counts.
+pub(super) fn summary(image: &[u8]) -> Vec<String> {
+    let scratch = Scratch::new();
+    let path = scratch.path("image");
+    std::fs::write(&path, used(image)).unwrap();
+    let said = printed("unsquashfs", &["-s", path.to_str().unwrap()]);
+    let counts = ["Filesystem size", "Number of", "Found a valid"];
+    let stays = |line: &&str| !counts.iter().any(|start| line.starts_with(start));
+    said.lines().filter(stays).map(str::to_owned).collect()
 }
