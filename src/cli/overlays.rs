@@ -107,7 +107,7 @@ fn shown(overlay: &Overlay) -> Shown {
         description: overlay.description().to_owned(),
         requires: overlay.requires().to_vec(),
         modules: overlay.modules().into_iter().map(module).collect(),
-        files: overlay.targets().into_iter().map(str::to_owned).collect(),
+        files: overlay.targets(),
         settings: overlay.settings(),
     }
 }

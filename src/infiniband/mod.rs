@@ -8,6 +8,7 @@ mod ipoib;
 mod refused;
 mod rules;
 mod stack;
+mod subnet_manager;
 mod violation;
 
 pub(crate) use address::Cidr;
@@ -15,4 +16,5 @@ pub(crate) use input::{InterfaceInput, IpoibInput};
 pub(crate) use ipoib::{IpoibInterface, IpoibSettings, Mode};
 pub(crate) use refused::refused_key;
 pub(crate) use stack::{PROVIDERS, is_named_so, stack};
+pub(crate) use subnet_manager::{SUBNET_MANAGER_RECORD, is_port_guid};
 pub(crate) use violation::Violation;

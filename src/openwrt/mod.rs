@@ -5,11 +5,13 @@ mod accounts;
 mod authorized_keys;
 mod autoload;
 mod boot;
+mod feeds;
 mod init_script;
 mod kmodloader;
 mod modules;
 mod modules_conf;
 mod package_database;
+mod package_manager;
 mod release;
 mod shadow;
 mod system;
@@ -24,6 +26,7 @@ pub(crate) use autoload::{
     AUTOLOAD_DIRECTORY, AutoloadFile, AutoloadLine, BOOT_DIRECTORY, loads_immediately, split_lines,
 };
 pub(crate) use boot::{BootConfiguration, MenuEntry, RootReference};
+pub(crate) use feeds::Feeds;
 pub(crate) use init_script::{INIT_SCRIPTS, RUN_LINKS, enabling_links};
 pub(crate) use kmodloader::{Attempt, Cause, LoadReport, ModuleFile, Outcome, Setup, Stage, Trap, simulate};
 pub(crate) use modules::{InstalledModule, MODULES_DIRECTORY, ModuleDirectory};
@@ -31,6 +34,7 @@ pub(crate) use modules_conf::{ModulesConf, ModulesConfEntry};
 pub(crate) use package_database::{
     APK_DATABASE, APK_INSTALLED, OPKG_INFO, OPKG_KERNEL_CONTROL, OPKG_STATUS, PackageDatabase, with_kernel_version,
 };
+pub(crate) use package_manager::PackageManager;
 pub(crate) use release::Release;
 pub(crate) use shadow::{hash_problem, with_root_password};
 pub(crate) use system::System;

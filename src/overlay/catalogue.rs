@@ -118,9 +118,17 @@ impl Overlay {
         settings::listed(&self.description)
     }
 
-    /// Paths in the image that it may write.
-    pub(crate) fn targets(&self) -> Vec<&str> {
-        self.description.file.iter().map(|file| file.path.as_str()).collect()
+    /// Names of its settings that name local files.
+    pub(crate) fn file_settings(&self) -> impl Iterator<Item = &str> {
+        let files = self.description.setting.iter().filter(|setting| setting.kind == SettingType::File);
+        files.map(|setting| setting.name.as_str())
+    }
+
+    /// Paths in the image that it may write, with what a template fills in as `<name>`.
+    pub(crate) fn targets(&self) -> Vec<String> {
+        let files = self.description.file.iter().map(|file| &file.path);
+        let paths = files.chain(self.description.line.iter().map(|line| &line.path));
+        paths.map(|path| path.replace("{{ ", "<").replace(" }}", ">")).collect()
     }
 
     /// JSON schema of its table in a recipe.
@@ -197,6 +205,9 @@ fn check(description: &Description, folder: &Folder, places: &Places) -> Result<
                 .remedy("write it without folder and `.ko`"));
         }
     }
+    for (index, line) in description.line.iter().enumerate() {
+        check_target(&line.path).map_err(|error| places.locate(error, &format!("line[{index}]")))?;
+    }
     check_files(description, folder, places)
 }
 
@@ -204,13 +215,27 @@ fn check_files(description: &Description, folder: &Folder, places: &Places) -> R
     for (index, file) in description.file.iter().enumerate() {
         let path = format!("file[{index}]");
         let locate = |error: Error| places.locate(error, &path);
-        check_target(&file.path).map_err(locate)?;
+        // What a template gives is checked once it is rendered.
+        if !file.path.contains("{{") {
+            check_target(&file.path).map_err(locate)?;
+        }
         super::files::attributes(&file.mode, &file.owner).map_err(locate)?;
-        let source = match (&file.source, &file.link) {
-            (Some(source), None) => source,
-            (None, Some(_)) => continue,
-            (Some(_), Some(_)) => return Err(locate(Error::usage("a file has either `source` or `link`, not both"))),
-            (None, None) => return Err(locate(Error::usage("a file needs `source` (below files/) or `link`"))),
+        let source = match (&file.source, &file.link, &file.from) {
+            (Some(source), None, None) => source,
+            (None, Some(_), None) => continue,
+            (None, None, Some(from)) => {
+                let is_file = |setting: &Setting| setting.name == *from && setting.kind == SettingType::File;
+                if description.setting.iter().any(is_file) {
+                    continue;
+                }
+                return Err(locate(Error::usage(format!("`{from}` is no setting of type \"file\""))));
+            }
+            (None, None, None) => {
+                return Err(locate(Error::usage(
+                    "a file needs `source` (below files/), `link`, or `from` (a setting)",
+                )));
+            }
+            _ => return Err(locate(Error::usage("a file has one of `source`, `link` and `from`, not several"))),
         };
         let inside = !source.starts_with('/') && !source.split('/').any(|part| matches!(part, "" | "." | ".."));
         if !inside || source.contains('\\') {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::openwrt::PackageManager;
 use crate::plan::Severity;
 
 /// The whole of `overlay.toml`.
@@ -47,6 +48,9 @@ pub(crate) struct Description {
     /// Files, directories and links.
     #[serde(default)]
     pub(crate) file: Vec<File>,
+    /// Lines of files that others write to as well.
+    #[serde(default)]
+    pub(crate) line: Vec<Line>,
     /// Remarks and refusals.
     #[serde(default)]
     pub(crate) finding: Vec<FindingRule>,
@@ -125,6 +129,9 @@ pub(crate) enum SettingType {
     List,
     /// A table of any content.
     Table,
+    /// A local file, relative to the recipe. Conditions and templates know it as `local.<name>`: `name` and `stem` of the
+    /// file, `fingerprint` of the usign public key that it is, `pem` where it is a public key in PEM.
+    File,
 }
 
 /// One setting.
@@ -161,7 +168,7 @@ pub(crate) struct Setting {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
-    /// Where it goes: an absolute path.
+    /// Where it goes: an absolute path, or a template of one.
     pub(crate) path: String,
     /// File below `files/`; one whose name ends in `.j2` is a template.
     #[serde(default)]
@@ -169,6 +176,9 @@ pub(crate) struct File {
     /// Target of the symlink that is wished instead of a file.
     #[serde(default)]
     pub(crate) link: Option<String>,
+    /// Setting of type `file` whose file is put there as it is.
+    #[serde(default)]
+    pub(crate) from: Option<String>,
     /// Octal permissions.
     #[serde(default = "default_mode")]
     pub(crate) mode: String,
@@ -178,6 +188,28 @@ pub(crate) struct File {
     /// Expression; the file is wanted where it is true.
     #[serde(default)]
     pub(crate) when: Option<String>,
+    /// The file is wanted only in an image with this package manager.
+    #[serde(default)]
+    pub(crate) package_manager: Option<PackageManager>,
+}
+
+/// Lines in a file that others write to as well: they are added where they are missing.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Line {
+    /// The file: an absolute path.
+    pub(crate) path: String,
+    /// Template of the lines.
+    pub(crate) text: String,
+    /// Template of one beginning for each of the lines: one that is there already and begins like this is replaced.
+    #[serde(default)]
+    pub(crate) replaces: String,
+    /// Expression; the lines are wanted where it is true.
+    #[serde(default)]
+    pub(crate) when: Option<String>,
+    /// The lines are wanted only in an image with this package manager.
+    #[serde(default)]
+    pub(crate) package_manager: Option<PackageManager>,
 }
 
 pub(crate) fn default_mode() -> String {
@@ -205,6 +237,9 @@ pub(crate) struct FindingRule {
     /// What to do about it.
     #[serde(default)]
     pub(crate) remedy: Option<String>,
+    /// The remark is made only of an image with this package manager.
+    #[serde(default)]
+    pub(crate) package_manager: Option<PackageManager>,
 }
 
 /// [`Severity`] by name.

@@ -6,6 +6,7 @@ mod description;
 mod files;
 mod folder;
 mod ipoib;
+mod local;
 mod login;
 mod resolve;
 mod settings;
@@ -13,6 +14,7 @@ mod settings;
 pub(crate) use catalogue::{Overlay, is_folder};
 pub(crate) use description::Setting;
 pub(crate) use files::{attributes as parse_attributes, check_target};
+pub(crate) use local::is_public_pem;
 pub(crate) use login::check_ssh_key;
 pub(crate) use resolve::{Resolved, resolve};
 

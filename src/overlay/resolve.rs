@@ -9,15 +9,17 @@ use toml::Table;
 
 use crate::error::{At, Error, Result};
 use crate::filesystem::Attributes;
-use crate::infiniband::{IpoibInterface, IpoibSettings};
+use crate::infiniband::{IpoibInterface, IpoibSettings, is_port_guid};
 use crate::kernel::ModuleName;
-use crate::plan::{AutoloadWish, Content, FileWish, Finding, Severity};
+use crate::openwrt::PackageManager;
+use crate::plan::{AutoloadWish, Content, FileWish, Finding, LineWish, Managed, ManagedWish, Severity};
 use crate::recipe::{ExtraContent, Recipe};
 use crate::suggest::instead;
 use crate::template::{self, Outside, serialized};
 
 use super::catalogue::Overlay;
 use super::description::Rules;
+use super::local::{self, Local};
 use super::{files, ipoib, login, settings};
 
 /// Overlays that may be in force at once.
@@ -40,6 +42,10 @@ pub(crate) struct Resolved {
     pub(crate) autoload: Vec<AutoloadWish>,
     /// Files and symlinks to be present.
     pub(crate) files: Vec<FileWish>,
+    /// Lines of files that others write to as well.
+    pub(crate) lines: Vec<LineWish>,
+    /// What is wished only of an image with a certain package manager.
+    pub(crate) managed: Vec<ManagedWish>,
     /// crypt(3) hash for root's password.
     pub(crate) root_password_hash: Option<String>,
     /// Public keys for root, one line each.
@@ -74,13 +80,15 @@ pub(crate) fn resolve(recipe: &Recipe) -> Result<Resolved> {
         package_folders: recipe.package_folders.clone(),
         ..Resolved::default()
     };
-    let environment = template::environment();
+    let mut environment = template::environment();
+    environment.add_test("port_guid", is_port_guid);
     let mut all_settings = BTreeMap::new();
     let mut provided = overlays.iter().flat_map(|overlay| overlay.description.provides.clone()).collect::<Vec<_>>();
     provided.sort();
     provided.dedup();
     for overlay in &overlays {
-        let mut work = Work { overlay, recipe, environment: &environment, resolved: &mut resolved };
+        let local = BTreeMap::new();
+        let mut work = Work { overlay, recipe, environment: &environment, local, resolved: &mut resolved };
         all_settings.insert(overlay.name().to_owned(), work.run(&provided)?);
     }
     add_login(recipe, &environment, &mut resolved)?;
@@ -173,6 +181,8 @@ struct Work<'a> {
     overlay: &'a Overlay,
     recipe: &'a Recipe,
     environment: &'a Environment<'a>,
+    /// Local files by the settings that name them.
+    local: BTreeMap<String, Local>,
     resolved: &'a mut Resolved,
 }
 
@@ -187,6 +197,7 @@ impl Work<'_> {
             ipoib::refuse_impossible(given, &description.name, places)?;
         }
         let settings = settings::in_force(description, given, places)?;
+        self.local = local::read(description, &settings, places)?;
         let ipoib = match description.rules {
             Some(Rules::Ipoib) => {
                 let (ipoib, findings) = ipoib::check(&settings, &description.name, places)?;
@@ -202,6 +213,7 @@ impl Work<'_> {
             hostname => self.recipe.hostname.clone(),
             overlays => self.resolved.overlays.clone(),
             provided => provided.to_vec(),
+            local => serialized(&self.local),
             ipoib => context! {
                 interfaces => serialized(&ipoib.interfaces),
                 zones => serialized(&ipoib.zones),
@@ -219,7 +231,8 @@ impl Work<'_> {
         self.modules(context)?;
         self.autoload(context)?;
         self.packages()?;
-        self.files(context)
+        self.files(context)?;
+        self.lines(context)
     }
 
     fn holds(&self, when: Option<&String>, context: &Value) -> Result<bool> {
@@ -238,16 +251,16 @@ impl Work<'_> {
             }
             let place = format!("message of finding `{}`", rule.id);
             let message = template::render(self.environment, &place, &rule.message, context).at(origin)?;
-            if rule.severity == Severity::Error {
-                let error = Error::usage(message);
-                let error = match &rule.remedy {
-                    Some(remedy) => error.remedy(remedy.clone()),
-                    None => error,
-                };
-                return Err(self.recipe.places.locate(error, self.overlay.name()));
-            }
             let remedy = rule.remedy.clone();
-            self.resolved.findings.push(Finding { id: rule.id.clone(), severity: rule.severity, message, remedy });
+            let finding = Finding { id: rule.id.clone(), severity: rule.severity, message, remedy };
+            if let Some(manager) = rule.package_manager {
+                self.wish_of(manager, Managed::Finding(finding));
+                continue;
+            }
+            if finding.severity == Severity::Error {
+                return Err(self.recipe.places.locate(finding.into_error(), self.overlay.name()));
+            }
+            self.resolved.findings.push(finding);
         }
         Ok(())
     }
@@ -323,17 +336,63 @@ impl Work<'_> {
                 continue;
             }
             let attributes = files::attributes(&file.mode, &file.owner)?;
-            let (content, attributes) = match (&file.source, &file.link) {
-                (Some(source), _) => (Content::File(self.content(source, context)?.into()), attributes),
-                (None, Some(target)) => (Content::Symlink(target.clone()), Attributes::root(0o777)),
-                (None, None) => continue,
+            let (content, attributes) = match (&file.source, &file.link, &file.from) {
+                (Some(source), ..) => (Content::File(self.content(source, context)?.into()), attributes),
+                (None, Some(target), _) => (Content::Symlink(target.clone()), Attributes::root(0o777)),
+                (None, None, Some(from)) => (Content::File(self.local_content(from)?), attributes),
+                (None, None, None) => continue,
             };
+            let path = template::render(self.environment, &format!("path {}", file.path), &file.path, context)?;
+            files::check_target(&path)?;
             let is_template = file.source.as_deref().is_some_and(is_template);
             let is_certain = !is_template || self.recipe.settings.contains_key(self.overlay.name());
-            let wish = FileWish { path: file.path.clone(), content, attributes, reason: self.reason(), is_certain };
-            add_file(&mut self.resolved.files, wish)?;
+            let wish = FileWish { path, content, attributes, reason: self.reason(), is_certain };
+            match file.package_manager {
+                Some(manager) => self.wish_of(manager, Managed::File(wish)),
+                None => add_file(&mut self.resolved.files, wish)?,
+            }
         }
         Ok(())
+    }
+
+    fn lines(&mut self, context: &Value) -> Result<()> {
+        for rule in &self.overlay.description.line {
+            if !self.holds(rule.when.as_ref(), context)? {
+                continue;
+            }
+            let render =
+                |source: &str| template::render(self.environment, &format!("line of {}", rule.path), source, context);
+            let (text, replaces) = (render(&rule.text)?, render(&rule.replaces)?);
+            let mut replaces = replaces.lines();
+            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                let wish = LineWish {
+                    path: rule.path.clone(),
+                    line: line.to_owned(),
+                    replaces: replaces.next().unwrap_or_default().to_owned(),
+                    reason: self.reason(),
+                };
+                match rule.package_manager {
+                    Some(manager) => self.wish_of(manager, Managed::Line(wish)),
+                    None => self.resolved.lines.push(wish),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Wishes something of an image with this package manager.
+    fn wish_of(&mut self, manager: PackageManager, wish: Managed) {
+        let reason = self.reason();
+        self.resolved.managed.push(ManagedWish { manager, wish, reason });
+    }
+
+    /// The file that the setting `from` names.
+    fn local_content(&self, from: &str) -> Result<Arc<[u8]>> {
+        let named = self.local.get(from).filter(|local| !local.name().is_empty());
+        named.map(|local| Arc::clone(&local.bytes)).ok_or_else(|| {
+            Error::usage(format!("the setting `{from}` names no file"))
+                .remedy(format!("name one: --set {}.{from}=FILE", self.overlay.name()))
+        })
     }
 
     fn content(&self, source: &str, context: &Value) -> Result<Vec<u8>> {

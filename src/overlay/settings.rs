@@ -40,7 +40,7 @@ fn ipoib_schema() -> Json {
 fn setting_schema(setting: &Setting) -> Json {
     let mut one = Map::new();
     let kind = match setting.kind {
-        SettingType::String | SettingType::List => "string",
+        SettingType::String | SettingType::List | SettingType::File => "string",
         SettingType::Integer => "integer",
         SettingType::Boolean => "boolean",
         SettingType::Table => "object",
@@ -129,7 +129,7 @@ pub(super) fn in_force(description: &Description, given: &Table, places: &Places
     for setting in &description.setting {
         let value = table.remove(&setting.name).or_else(|| setting.default.clone());
         let value = value.unwrap_or_else(|| match setting.kind {
-            SettingType::String => Value::String(String::new()),
+            SettingType::String | SettingType::File => Value::String(String::new()),
             SettingType::Integer => Value::Integer(0),
             SettingType::Boolean => Value::Boolean(false),
             SettingType::List => Value::Array(Vec::new()),

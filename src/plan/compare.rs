@@ -59,6 +59,7 @@ pub(crate) fn plan(system: &System, release: &KernelRelease, wishes: &Wishes) ->
     install::packages(&mut draft, system, &mut registry, &wishes.packages, &mut findings)?;
     files::modules(&mut draft, system, release, &wishes.modules, &mut findings)?;
     files::files(&mut draft, &wishes.files, &mut findings)?;
+    files::lines(&mut draft, &wishes.lines)?;
     files::login(&mut draft, wishes)?;
     kernel_version(&mut draft, system, wishes.kernel_version.as_deref())?;
     autoload(&mut draft, &dependencies, &wishes.autoload, &mut findings)?;

@@ -1,7 +1,7 @@
 //! Wishes for modules, files and root's login, laid on the draft.
 
 use super::draft::{Draft, Stage};
-use super::{Content, FileWish, Finding, ModuleWish, Severity, Wishes};
+use super::{Content, FileWish, Finding, LineWish, ModuleWish, Severity, Wishes};
 use crate::error::{Error, Result};
 use crate::filesystem::{Attributes, FileType};
 use crate::kernel::KernelRelease;
@@ -67,6 +67,18 @@ pub(super) fn files(draft: &mut Draft<'_>, wishes: &[FileWish], findings: &mut V
                 remedy: Some("choose a path outside /tmp, /var, /proc, /sys and /dev".to_owned()),
             });
         }
+    }
+    Ok(())
+}
+
+/// Wants lines in files that others write to as well.
+pub(super) fn lines(draft: &mut Draft<'_>, wishes: &[LineWish]) -> Result<()> {
+    for wish in wishes {
+        check_path(&wish.path)?;
+        let (place, content) = existing(draft, &wish.path)?;
+        let text = String::from_utf8(content)
+            .map_err(|_| Error::unsupported(format!("{place} is no text, so no line can be added to it")))?;
+        draft.update(&place, wish.added_to(&text).into_bytes(), Attributes::root(0o644), &wish.reason, Stage::File)?;
     }
     Ok(())
 }

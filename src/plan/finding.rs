@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::error::Error;
+
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,4 +27,15 @@ pub(crate) struct Finding {
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) remedy: Option<String>,
+}
+
+impl Finding {
+    /// The same as a mistake of the caller's.
+    pub(crate) fn into_error(self) -> Error {
+        let error = Error::usage(self.message);
+        match self.remedy {
+            Some(remedy) => error.remedy(remedy),
+            None => error,
+        }
+    }
 }

@@ -24,4 +24,4 @@ pub(crate) use edit::{Change, Content, Edit, Role};
 pub(crate) use finding::{Finding, Severity};
 pub(crate) use relink::check_relink;
 pub(crate) use space::{Need, mebibytes};
-pub(crate) use wishes::{AutoloadWish, FileWish, ModuleWish, PackageWishes, Wishes};
+pub(crate) use wishes::{AutoloadWish, FileWish, LineWish, Managed, ManagedWish, ModuleWish, PackageWishes, Wishes};

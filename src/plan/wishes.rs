@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::filesystem::Attributes;
 use crate::kernel::{KernelRelease, ModuleName};
-use crate::openwrt::MODULES_DIRECTORY;
+use crate::openwrt::{MODULES_DIRECTORY, PackageManager};
 use crate::package::{Chosen, Entry, EntryKind};
 
 use super::{Content, Finding};
@@ -91,6 +91,65 @@ impl PackageWishes {
     }
 }
 
+/// A line to be in a file that others write to as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LineWish {
+    /// The file: an absolute path. It is made where it is missing.
+    pub(crate) path: String,
+    /// The line, without its end.
+    pub(crate) line: String,
+    /// A line that begins like this is replaced; empty for none.
+    pub(crate) replaces: String,
+    /// Why, such as `overlay package-feed`.
+    pub(crate) reason: String,
+}
+
+impl LineWish {
+    /// Whether `text` holds the line.
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        text.lines().any(|line| line.trim() == self.line)
+    }
+
+    /// `text` with the line in the place of the first one that it replaces, or else at the end.
+    pub(crate) fn added_to(&self, text: &str) -> String {
+        if self.is_in(text) {
+            return text.to_owned();
+        }
+        let mut lines: Vec<&str> = text.lines().collect();
+        let old = |line: &&str| !self.replaces.is_empty() && line.trim_start().starts_with(&self.replaces);
+        match lines.iter().position(old) {
+            Some(at) => {
+                lines.retain(|line| !old(line));
+                lines.insert(at, &self.line);
+            }
+            None => lines.push(&self.line),
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+/// What is wished of an image only where it has a certain package manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ManagedWish {
+    /// Which one.
+    pub(crate) manager: PackageManager,
+    /// What is wished.
+    pub(crate) wish: Managed,
+    /// Who wishes it, such as `overlay package-feed`.
+    pub(crate) reason: String,
+}
+
+/// See [`ManagedWish`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Managed {
+    /// A file.
+    File(FileWish),
+    /// A line.
+    Line(LineWish),
+    /// A remark; one of severity `Error` is a refusal.
+    Finding(Finding),
+}
+
 /// All wishes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wishes {
@@ -104,6 +163,8 @@ pub(crate) struct Wishes {
     pub(crate) kept: Vec<(ModuleName, String)>,
     /// Files to be present. Parent directories are made as needed (0755 root).
     pub(crate) files: Vec<FileWish>,
+    /// Lines to be present, after the files.
+    pub(crate) lines: Vec<LineWish>,
     /// crypt(3) hash for root's password.
     pub(crate) root_password_hash: Option<String>,
     /// Public keys that may log in as root, one line each.
@@ -114,4 +175,29 @@ pub(crate) struct Wishes {
     pub(crate) obsolete: Vec<KernelRelease>,
     /// What the overlays' rules had to say.
     pub(crate) findings: Vec<Finding>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_added_once_and_replaces_its_forerunner() {
+        let wish = LineWish {
+            path: "/etc/opkg/customfeeds.conf".into(),
+            line: "src/gz site https://b".into(),
+            replaces: "src/gz site ".into(),
+            reason: String::new(),
+        };
+        for (before, after) in [
+            ("", "src/gz site https://b\n"),
+            ("# feeds\nsrc/gz other x", "# feeds\nsrc/gz other x\nsrc/gz site https://b\n"),
+            ("src/gz site https://a\nsrc/gz z y\nsrc/gz site c\n", "src/gz site https://b\nsrc/gz z y\n"),
+            ("src/gz site https://b", "src/gz site https://b"),
+            ("#src/gz site https://a\n", "#src/gz site https://a\nsrc/gz site https://b\n"),
+        ] {
+            assert_eq!(wish.added_to(before), after, "{before:?}");
+            assert_eq!(wish.added_to(after), after, "{after:?}");
+        }
+    }
 }

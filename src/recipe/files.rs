@@ -67,10 +67,10 @@ impl ExtraFile {
             parse_attributes(input.mode.as_deref().unwrap_or("0644"), input.owner.as_deref().unwrap_or("root"))?;
         let content = match (&input.content, &input.source, &input.template) {
             (Some(text), None, None) => ExtraContent::Bytes(text.clone().into_bytes()),
-            (None, Some(source), None) => ExtraContent::Bytes(read(Path::new(source))?),
+            (None, Some(source), None) => ExtraContent::Bytes(read_local(Path::new(source))?),
             (None, None, Some(template)) => {
                 let path = Path::new(template);
-                let text = String::from_utf8(read(path)?).map_err(|error| {
+                let text = String::from_utf8(read_local(path)?).map_err(|error| {
                     let at = error.utf8_error().valid_up_to();
                     Error::usage(format!("the template is not UTF-8 from byte {at}")).at(path.display().to_string())
                 })?;
@@ -118,7 +118,10 @@ impl ExtraFile {
 }
 
 /// The bytes of a local file.
-fn read(path: &Path) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// One that is no regular file, is too long or cannot be read.
+pub(crate) fn read_local(path: &Path) -> Result<Vec<u8>> {
     let metadata = std::fs::metadata(path).map_err(|error| Error::io("read", path, error))?;
     let refuse = |message: String| Err(Error::usage(message).at(path.display().to_string()));
     if !metadata.is_file() {

@@ -77,7 +77,25 @@ impl Document {
                 }
             }
         }
+        self.root_settings(join);
         self
+    }
+
+    /// Roots the local files that settings of overlays name. What is wrong with an overlay is said when it is put in
+    /// force.
+    fn root_settings(&mut self, join: impl Fn(&mut String)) {
+        let mut references: Vec<String> = texts(&mut self.table, "overlays").map(|text| text.clone()).collect();
+        references.extend(self.table.keys().filter(|key| Overlay::builtin_names().contains(&key.as_str())).cloned());
+        references.sort();
+        references.dedup();
+        for overlay in references.iter().filter_map(|reference| Overlay::load(reference).ok()) {
+            let Some(Value::Table(table)) = self.table.get_mut(overlay.name()) else { continue };
+            for setting in overlay.file_settings() {
+                if let Some(Value::String(path)) = table.get_mut(setting).filter(|path| path.as_str() != Some("")) {
+                    join(path);
+                }
+            }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::scene::{KernelFile, Located, Scene};
 pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> {
     let boot = scene.boot.as_ref();
     let root = scene.root.as_ref();
-    let wanted: Vec<String> = expectations.files.iter().map(|wish| wish.path.clone()).collect();
+    let wanted = expectations.paths();
     // Unpacking the kernel takes most of the time, and needs nothing of the rest.
     let (kernels, (system, boot_problems, root_problems)) = rayon::join(
         || kernels(&scene.kernels),
@@ -24,6 +24,8 @@ pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> 
             (read_system(scene, &wanted), boot_problems, root_problems)
         },
     );
+    let manager = system.as_ref().ok().and_then(System::package_manager);
+    let expectations = expectations.for_manager(manager);
     let load = match scene.is_bare() && kernels.is_empty() {
         true => Err("there is no kernel to ask (see kernel-found)".to_owned()),
         false => verify::load(&kernels, &system),

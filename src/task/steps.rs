@@ -112,7 +112,7 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let scene = &opened.scene;
     let (resolved, swap) = (&wished.resolved, wished.swap.as_ref());
     let root = scene.editable_root().at(place)?;
-    let mut wanted: Vec<String> = resolved.files.iter().map(|wish| wish.path.clone()).collect();
+    let mut wanted = expectations(resolved).paths();
     wanted.push(OPKG_KERNEL_CONTROL.to_owned());
     let mut filesystem = root.open(&scene.image, 0)?;
     let mut system = System::read(filesystem.as_mut(), &wanted).at(place)?;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::kernel::{KernelRelease, Module, ModuleName, strip};
 use crate::openwrt::System;
 use crate::overlay::Resolved;
-use crate::plan::{Finding, ModuleWish, PackageWishes, Severity, Wishes};
+use crate::plan::{Finding, Managed, ModuleWish, PackageWishes, Severity, Wishes};
 use crate::source::{self, ModuleSources, Required, Selected, Selection};
 use crate::verify::Expectations;
 
@@ -21,6 +21,8 @@ pub(super) fn expectations(resolved: &Resolved) -> Expectations {
         modules: required.map(|(name, _, _)| name.clone()).collect(),
         autoload: resolved.autoload.clone(),
         files: resolved.files.clone(),
+        lines: resolved.lines.clone(),
+        managed: resolved.managed.clone(),
         interfaces: resolved.interfaces.clone(),
     }
 }
@@ -56,6 +58,7 @@ pub(super) fn wishes(
     let mut wishes = Wishes {
         autoload: loadable(resolved, &selection),
         files: resolved.files.clone(),
+        lines: resolved.lines.clone(),
         root_password_hash: resolved.root_password_hash.clone(),
         ssh_keys: resolved.ssh_keys.clone(),
         obsolete: set.obsolete.clone(),
@@ -64,6 +67,7 @@ pub(super) fn wishes(
         findings: resolved.findings.iter().chain(&set.findings).cloned().collect(),
         ..Wishes::default()
     };
+    managed(resolved, system, &mut wishes)?;
     for name in &selection.missing_optional {
         wishes.findings.push(left_out(name));
     }
@@ -76,6 +80,29 @@ pub(super) fn wishes(
         wishes.modules.push(wish);
     }
     Ok(wishes)
+}
+
+/// Adds what is wished of an image with this package manager.
+///
+/// # Errors
+/// Usage when the image has none, or an overlay refuses this one.
+fn managed(resolved: &Resolved, system: &System, wishes: &mut Wishes) -> Result<()> {
+    let Some(first) = resolved.managed.first() else { return Ok(()) };
+    let manager = system.package_manager().ok_or_else(|| {
+        Error::usage(format!("{} is about the image's package manager, and the image has none", first.reason))
+            .remedy("leave the overlay out, or take an image with opkg or apk")
+    })?;
+    for managed in resolved.managed.iter().filter(|managed| managed.manager == manager) {
+        match managed.wish.clone() {
+            Managed::File(wish) => wishes.files.push(wish),
+            Managed::Line(wish) => wishes.lines.push(wish),
+            Managed::Finding(finding) if finding.severity == Severity::Error => {
+                return Err(finding.into_error().at(managed.reason.clone()));
+            }
+            Managed::Finding(finding) => wishes.findings.push(finding),
+        }
+    }
+    Ok(())
 }
 
 /// Names of the modules that the image holds for `release`, with what each depends on.
@@ -110,4 +137,63 @@ fn module_wish(selected: Selected, keep_debug: bool) -> Result<ModuleWish> {
         false => strip(&sourced.bytes).at(|| sourced.origin.clone())?,
     };
     Ok(ModuleWish { file_name, name: sourced.name, bytes: Arc::from(bytes), origin: sourced.origin, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::Filesystem;
+    use crate::openwrt::testing::MemoryFilesystem;
+    use crate::overlay::resolve;
+    use crate::plan::{self, Change};
+    use crate::recipe::{CommandLineWishes, Recipe};
+
+    /// What package-feed changes in `root`.
+    fn feed(root: &mut MemoryFilesystem, settings: &[&str]) -> Result<Vec<(String, String)>> {
+        let settings = settings.iter().map(|text| (*text).to_owned()).collect();
+        let wishes = CommandLineWishes { overlays: vec!["package-feed".into()], settings, ..Default::default() };
+        let resolved = resolve(&Recipe::assemble(&wishes)?)?;
+        let system = System::read(root, &expectations(&resolved).paths())?;
+        let release = KernelRelease::new("6.12.117");
+        let wishes =
+            super::wishes(&resolved, &system, &release, false, &ModuleSet::default(), PackageWishes::default())?;
+        let edits = plan::plan(&system, &release, &wishes)?.edits;
+        crate::apply::apply(&edits, root)?;
+        let text = |edit: &plan::Edit| (edit.change != Change::Remove).then(|| root.text(&edit.path)).flatten();
+        Ok(edits.iter().filter_map(|edit| Some((edit.path.clone(), text(edit)?))).collect())
+    }
+
+    #[test]
+    fn the_feed_goes_where_the_image_s_package_manager_looks_and_moves_with_its_place() {
+        let mut root = MemoryFilesystem::openwrt();
+        root.add_file("/lib/apk/db/installed", "P:a\n");
+        root.add_file("/etc/apk/repositories.d/customfeeds.list", "# mine");
+        let edits = feed(&mut root, &["package-feed.url=https://a/packages.adb"]).unwrap();
+        let path = "/etc/apk/repositories.d/customfeeds.list".to_owned();
+        assert_eq!(edits, [(path, "# mine\nhttps://a/packages.adb\n".to_owned())]);
+        assert_eq!(feed(&mut root, &["package-feed.url=https://a/packages.adb"]).unwrap(), []);
+
+        let mut root = MemoryFilesystem::openwrt();
+        root.add_file("/usr/lib/opkg/status", "Package: a\n");
+        let path = "/etc/opkg/customfeeds.conf".to_owned();
+        let edits = feed(&mut root, &["package-feed.url=https://a"]).unwrap();
+        assert_eq!(edits, [(path.clone(), "src/gz site https://a\n".to_owned())]);
+        let edits = feed(&mut root, &["package-feed.url=https://b"]).unwrap();
+        assert_eq!(edits, [(path, "src/gz site https://b\n".to_owned())]);
+        assert!(root.metadata("/etc/apk").unwrap().is_none());
+    }
+
+    #[test]
+    fn an_image_without_a_package_manager_and_a_key_of_the_other_one_are_refused() {
+        let mut root = MemoryFilesystem::openwrt();
+        let error = feed(&mut root, &["package-feed.url=https://a"]).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "overlay package-feed is about the image's package manager, and the image has none"
+        );
+        root.add_file("/lib/apk/db/installed", "P:a\n");
+        let key = concat!("package-feed.key=", env!("CARGO_MANIFEST_DIR"), "/fixtures/test-key.pub");
+        let error = feed(&mut root, &["package-feed.url=https://a/packages.adb", key]).unwrap_err();
+        assert!(error.to_string().starts_with("overlay package-feed: the image uses apk, whose keys are in PEM"));
+    }
 }

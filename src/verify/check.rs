@@ -6,8 +6,8 @@ use crate::filesystem::Packing;
 use crate::image::Image;
 use crate::infiniband::IpoibInterface;
 use crate::kernel::{KernelExports, KernelRelease, ModuleName};
-use crate::openwrt::{BootConfiguration, LoadReport, System};
-use crate::plan::{AutoloadWish, FileWish, Severity};
+use crate::openwrt::{BootConfiguration, LoadReport, PackageManager, System};
+use crate::plan::{AutoloadWish, FileWish, LineWish, Managed, ManagedWish, Severity};
 
 /// What the overlays in force expect of the image.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +20,37 @@ pub(crate) struct Expectations {
     pub(crate) autoload: Vec<AutoloadWish>,
     /// Files that must be present with this content.
     pub(crate) files: Vec<FileWish>,
+    /// Lines that must be in files that others write to as well.
+    pub(crate) lines: Vec<LineWish>,
+    /// What must be there as well where the image has a certain package manager.
+    pub(crate) managed: Vec<ManagedWish>,
     /// IPoIB interfaces that are to be configured.
     pub(crate) interfaces: Vec<IpoibInterface>,
+}
+
+impl Expectations {
+    /// Paths of all files whose content is to be looked at.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let managed = self.managed.iter().filter_map(|managed| match &managed.wish {
+            Managed::File(wish) => Some(&wish.path),
+            Managed::Line(wish) => Some(&wish.path),
+            Managed::Finding(_) => None,
+        });
+        let own = self.files.iter().map(|wish| &wish.path).chain(self.lines.iter().map(|wish| &wish.path));
+        own.chain(managed).cloned().collect()
+    }
+
+    /// The same for an image with the package manager `manager`.
+    pub(crate) fn for_manager(mut self, manager: Option<PackageManager>) -> Self {
+        for managed in std::mem::take(&mut self.managed).into_iter().filter(|wish| Some(wish.manager) == manager) {
+            match managed.wish {
+                Managed::File(wish) => self.files.push(wish),
+                Managed::Line(wish) => self.lines.push(wish),
+                Managed::Finding(_) => {}
+            }
+        }
+        self
+    }
 }
 
 /// A kernel that the boot menu offers, or that was given for a root without one.

@@ -1,5 +1,6 @@
 //! Evidence made by hand for tests: a small patched image that passes every check, to change one thing of.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{BootedKernel, Evidence, Expectations, Outcome, Report, load, run};
@@ -106,8 +107,18 @@ impl Specimen {
         });
     }
 
-    /// Puts a file into the root filesystem.
+    /// Puts a file into the root filesystem, and the directories that it is in.
     pub(crate) fn put(&mut self, path: &str, text: &str, mode: u16) {
+        let directory = Metadata {
+            file_type: FileType::Directory,
+            attributes: Attributes::root(0o755),
+            size: 0,
+            link_target: None,
+        };
+        for parent in Path::new(path).ancestors().skip(1) {
+            let node = Node { metadata: directory.clone(), content: None };
+            self.system.tree.nodes.entry(parent.to_str().unwrap().to_owned()).or_insert(node);
+        }
         let metadata = Metadata {
             file_type: FileType::Regular,
             attributes: Attributes::root(mode),
@@ -324,7 +335,8 @@ fn the_patched_specimen_passes_every_check_that_applies() {
     let others: Vec<_> = report.rows.iter().filter(|row| !passes(&row.outcome)).map(|row| row.id).collect();
     // No squashfs, no MODVERSIONS, no module but InfiniBand's in the autoload files, no mlx5, no interface; no key.
     let inapplicable = ["squashfs-decompressor", "crc", "other-modules", "mixed-builds", "connected-mode"];
-    assert_eq!(others, [&inapplicable[..], super::AUTHENTICITY].concat());
+    let (feeds, subnet) = (["feed-key"], ["subnet-manager"]);
+    assert_eq!(others, [&inapplicable[..], &subnet, &feeds, super::AUTHENTICITY].concat());
     assert_eq!(report.count().skipped, others.len());
 }
 

@@ -16,6 +16,7 @@ mod graph;
 mod kernel_swap;
 mod live_overlay;
 mod made_images;
+mod overlays;
 mod packages;
 mod patch;
 mod rootfs;

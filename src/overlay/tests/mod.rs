@@ -1,6 +1,7 @@
 //! Recipes resolved, and the scripts they render run for real.
 
 mod builtin;
+mod feeds;
 mod own;
 mod refusals;
 mod scripts;

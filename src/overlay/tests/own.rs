@@ -75,7 +75,7 @@ fn descriptions_are_refused_in_their_own_words() {
         ),
         (
             "[[file]]\npath = '/etc/x'",
-            "overlay.toml, line 3, column 1: a file needs `source` (below files/) or `link`",
+            "overlay.toml, line 3, column 1: a file needs `source` (below files/), `link`, or `from` (a setting)",
             "",
         ),
         (
@@ -86,7 +86,7 @@ fn descriptions_are_refused_in_their_own_words() {
         (
             "[[setting]]\nname = 'a'\ntype = 'int'\nsummary = 's'",
             "overlay.toml, line 5, column 1: `setting[0].type` is \"int\", not one of `string`, `integer`, `boolean`, `list`, \
-             `table`",
+             `table`, `file`",
             "did you mean `integer`?",
         ),
         (

@@ -3,7 +3,7 @@
 use super::{judge, number, skip, with_system};
 use crate::filesystem::{FileType, Metadata};
 use crate::openwrt::System;
-use crate::plan::{Content, FileWish, Severity};
+use crate::plan::{Content, FileWish, LineWish, Severity};
 use crate::verify::{Check, Evidence, Outcome};
 
 const UCI_DEFAULTS: &str = "/etc/uci-defaults/";
@@ -83,7 +83,22 @@ pub(super) const FILES_PRESENT: Check = Check {
 
 fn files_present(evidence: &Evidence<'_>) -> Outcome {
     let other = |path: &str| !path.starts_with(UCI_DEFAULTS) && !path.starts_with(INIT_SCRIPTS);
-    compare(evidence, &wished(evidence, other), "no overlay asks for further files")
+    let lines = evidence.expectations.lines.iter();
+    let files = compare(evidence, &wished(evidence, other), "no overlay asks for further files");
+    let missing = with_system(evidence, |system| {
+        let is_there = |wish: &LineWish| system.tree.text(&wish.path).is_some_and(|text| wish.is_in(&text));
+        let missing = lines.filter(|wish| !is_there(wish));
+        let problems = missing.map(|wish| format!("{} lacks the line `{}` ({})", wish.path, wish.line, wish.reason));
+        judge(problems.collect(), || number(evidence.expectations.lines.len(), "line"))
+    });
+    match (files, missing) {
+        (files, _) if evidence.expectations.lines.is_empty() => files,
+        (Outcome::Fail { problems }, missing) => judge([&problems, missing.problems()].concat(), String::new),
+        (Outcome::Pass { detail }, Outcome::Pass { detail: lines }) => {
+            Outcome::Pass { detail: format!("{detail}; {lines} in shared files") }
+        }
+        (_, missing) => missing,
+    }
 }
 
 fn wished<'a>(evidence: &'a Evidence<'_>, belongs: impl Fn(&str) -> bool) -> Vec<&'a FileWish> {

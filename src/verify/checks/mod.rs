@@ -6,6 +6,7 @@ mod boot;
 mod causes;
 mod container;
 mod features;
+mod feeds;
 mod files;
 mod kernel;
 mod link;
@@ -14,6 +15,7 @@ mod modules;
 mod network;
 mod set;
 mod squashfs;
+mod subnet;
 
 pub(crate) use authenticity::AUTHENTICITY;
 
@@ -56,9 +58,11 @@ pub(crate) const CHECKS: &[Check] = &[
     features::PORT_TYPE,
     features::CONNECTED_MODE,
     network::NO_IPOIB_IN_BRIDGE,
+    subnet::SUBNET_MANAGER,
     files::NETWORK_SCRIPT,
     files::INIT_SCRIPT,
     files::FILES_PRESENT,
+    feeds::FEED_KEY,
     authenticity::SIGNED,
     authenticity::SUMS_SIGNATURE,
     authenticity::IMAGE_SIGNATURE,
