@@ -280,10 +280,12 @@ pub(super) fn is_zero(bytes: &[u8]) -> bool {
 }
 
 /// Builds a [`Disk`] from bytes that arrive in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct DiskBuilder {
-    length: u64,
+    /// How many bytes whole regions were made of.
+    whole: u64,
     regions: BTreeMap<u64, Arc<[u8]>>,
+    /// What came behind them.
     pending: Vec<u8>,
 }
 
@@ -292,12 +294,16 @@ impl DiskBuilder {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
+            if let Some((region, later)) = rest.split_at_checked(REGION).filter(|_| self.pending.is_empty()) {
+                self.push_region(region);
+                rest = later;
+                continue;
+            }
             let (now, later) = rest.split_at(rest.len().min(REGION - self.pending.len()));
             self.pending.extend_from_slice(now);
-            let region = self.length / REGION_U64;
-            self.length += now.len() as u64;
             if self.pending.len() == REGION {
-                self.close_region(region);
+                let region = std::mem::take(&mut self.pending);
+                self.push_region(&region);
             }
             rest = later;
         }
@@ -307,10 +313,10 @@ impl DiskBuilder {
     pub(crate) fn push_zeroes(&mut self, count: u64) {
         let zeroes = |count: u64| ZEROES.get(..within(count, REGION_U64)).unwrap_or_default();
         // Up to the border of a region, whole regions, and the beginning of another.
-        let to_border = (self.length.next_multiple_of(REGION_U64) - self.length).min(count);
+        let to_border = (self.length().next_multiple_of(REGION_U64) - self.length()).min(count);
         self.push(zeroes(to_border));
         let rest = (count - to_border) % REGION_U64;
-        self.length += count - to_border - rest;
+        self.whole += count - to_border - rest;
         self.push(zeroes(rest));
     }
 
@@ -327,8 +333,8 @@ impl DiskBuilder {
             if source.is_zero(position, count) {
                 self.push_zeroes(count);
             } else if let Some(region) = self.whole_region(source, position, count) {
-                self.regions.insert(self.length / REGION_U64, region);
-                self.length += REGION_U64;
+                self.regions.insert(self.whole / REGION_U64, region);
+                self.whole += REGION_U64;
             } else {
                 self.push(&source.read_vec(position, within(count, 2 * REGION_U64))?);
             }
@@ -347,7 +353,7 @@ impl DiskBuilder {
 
     /// Bytes appended so far.
     pub(crate) fn length(&self) -> u64 {
-        self.length
+        self.whole + self.pending.len() as u64
     }
 
     /// Bytes held in memory for regions that are not all zeroes.
@@ -357,29 +363,35 @@ impl DiskBuilder {
 
     /// The finished disk.
     pub(crate) fn build(self) -> Disk {
-        self.finish(None)
+        self.finish(0, None)
     }
 
     /// The finished disk, which was unpacked from `stream`.
     pub(super) fn build_from(self, stream: Arc<DeflateStream>) -> Disk {
-        let length = self.length;
-        self.finish(Some(Origin { stream, length }))
+        let length = self.length();
+        self.finish(0, Some(Origin { stream, length }))
     }
 
-    fn finish(mut self, origin: Option<Origin>) -> Disk {
+    /// A disk with what was appended so far, and zeroes behind it up to `length` bytes.
+    pub(super) fn beginning(&self, length: u64) -> Disk {
+        self.clone().finish(length, None)
+    }
+
+    fn push_region(&mut self, bytes: &[u8]) {
+        if !is_zero(bytes) {
+            self.regions.insert(self.whole / REGION_U64, bytes.into());
+        }
+        self.whole += REGION_U64;
+    }
+
+    fn finish(mut self, least: u64, origin: Option<Origin>) -> Disk {
+        let length = self.length().max(least);
         if !self.pending.is_empty() {
-            let region = self.length / REGION_U64;
-            self.pending.resize(REGION, 0);
-            self.close_region(region);
+            let mut last = std::mem::take(&mut self.pending);
+            last.resize(REGION, 0);
+            self.push_region(&last);
         }
-        Disk { base: Arc::new(Base { length: self.length, regions: self.regions, origin }), changed: BTreeMap::new() }
-    }
-
-    fn close_region(&mut self, region: u64) {
-        if !is_zero(&self.pending) {
-            self.regions.insert(region, self.pending.as_slice().into());
-        }
-        self.pending.clear();
+        Disk { base: Arc::new(Base { length, regions: self.regions, origin }), changed: BTreeMap::new() }
     }
 }
 

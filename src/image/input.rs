@@ -28,6 +28,8 @@ pub(super) struct Input<'a> {
     within: usize,
     /// From where on in the file consumed bytes stay in the buffer.
     held: Option<u64>,
+    /// Length of the file, or 0 where it is not known.
+    known_length: u64,
     crc: crc32fast::Hasher,
 }
 
@@ -48,6 +50,7 @@ impl<'a> Input<'a> {
             start: 0,
             within: 0,
             held: None,
+            known_length: 0,
             crc: crc32fast::Hasher::new(),
         }
     }
@@ -101,6 +104,15 @@ impl<'a> Input<'a> {
         self.held = Some(self.position());
     }
 
+    /// From here on consumed bytes stay within reach, up to the end of the file.
+    pub(super) fn hold_all(&mut self) {
+        /// Most bytes for which memory is taken before they are there.
+        const MOST: u64 = 256 << 20;
+        let expected = self.known_length.saturating_sub(self.start + self.buffer.len() as u64);
+        self.buffer.reserve(usize::try_from(expected.min(MOST)).unwrap_or(0));
+        self.hold();
+    }
+
     /// What was held before byte `start` of the file is of no use any more.
     pub(super) fn hold_from(&mut self, start: u64) {
         self.held = Some(start);
@@ -152,13 +164,15 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Lets `work` read `reader` to its end, and returns its result with the SHA-256 of all bytes read.
+/// Lets `work` read `reader`, of `known_length` bytes where that is known, to its end, and returns its result with the
+/// SHA-256 of all bytes read.
 ///
 /// # Errors
 /// Those of `work`; I/O.
 pub(super) fn with_digest<T>(
     reader: &mut dyn Read,
     name: &Path,
+    known_length: Option<u64>,
     progress: &dyn Progress,
     work: impl FnOnce(&mut Input<'_>) -> Result<T>,
 ) -> Result<(T, String)> {
@@ -172,6 +186,7 @@ pub(super) fn with_digest<T>(
             digest.finish()
         });
         let mut input = Input::new(reader, name, progress, Some(sender));
+        input.known_length = known_length.unwrap_or(0);
         let result = work(&mut input);
         drop(input); // closes the channel: the thread ends
         let digest = digest

@@ -2,6 +2,7 @@
 
 mod container;
 mod disk;
+mod early;
 mod foreign;
 mod gzip;
 mod input;
@@ -17,6 +18,7 @@ pub(crate) use container::{Container, Form, Image};
 pub(crate) use disk::DiskBuilder;
 pub(crate) use disk::{Disk, PAGE};
 pub(crate) use gzip::DeflateStream;
+pub(crate) use open::Keep;
 #[cfg(test)]
 pub(crate) use partition::Lba;
 pub(crate) use partition::{Partition, PartitionTable, SECTOR, Scheme};

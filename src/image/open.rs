@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::container::{Container, Form, Image};
 use super::disk::{Disk, DiskBuilder};
+use super::early::FirstPartition;
 use super::input::{Input, with_digest};
 use super::limits::check_size;
 use super::partition::PartitionTable;
@@ -18,11 +19,13 @@ use crate::progress::Progress;
 const LONGEST_TAIL: u64 = 64 << 20;
 
 /// What of an image file stays in memory.
+///
+/// An image that is written again with edits is opened with the stream: then only what is edited is compressed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// The disk's bytes.
     Disk,
-    /// The stream that they were unpacked from as well.
+    /// Where it is a gzip image, the [stream](Disk::stream) that they were unpacked from as well.
     DiskAndStream,
 }
 
@@ -30,21 +33,22 @@ impl Image {
     /// Opens the image file at `path`, `.img` or `.img.gz`, to look at it.
     ///
     /// # Errors
-    /// Usage when there is no such file or it is no file; I/O; those of [`Image::from_reader`].
+    /// As [`Image::open_showing`].
     pub(crate) fn open(path: &Path, progress: &dyn Progress) -> Result<Self> {
-        Self::open_keeping(Keep::Disk, path, progress)
+        Self::open_showing(&mut |_| {}, Keep::Disk, path, progress)
     }
 
-    /// Opens the image file at `path` to write it again with edits: as [`Image::open`], but the disk of a gzip image
-    /// keeps the [stream](Disk::stream) that it was unpacked from, so that only what is edited is compressed again.
+    /// Opens the image file at `path`. `early` is shown the image once, as soon as its first partition was read; behind
+    /// that there are zeroes, and of the container nothing is known by then but the form. It need not be shown at all.
     ///
     /// # Errors
-    /// As [`Image::open`].
-    pub(crate) fn open_to_edit(path: &Path, progress: &dyn Progress) -> Result<Self> {
-        Self::open_keeping(Keep::DiskAndStream, path, progress)
-    }
-
-    fn open_keeping(keep: Keep, path: &Path, progress: &dyn Progress) -> Result<Self> {
+    /// Usage when there is no such file or it is no file; I/O; those of [`Image::from_reader`].
+    pub(crate) fn open_showing(
+        early: &mut dyn FnMut(Self),
+        keep: Keep,
+        path: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|error| cannot_open(path, error))?;
         if metadata.is_dir() {
             return Err(Error::usage(format!("{} is a folder, not an image", path.display()))
@@ -57,17 +61,18 @@ impl Image {
         }
         let mut file = File::open(path).map_err(|error| cannot_open(path, error))?;
         let known_length = metadata.is_file().then_some(metadata.len());
-        Self::from_reader(&mut file, keep, path, known_length, progress)
+        Self::from_reader(&mut file, early, keep, path, known_length, progress)
     }
 
-    /// Opens the image that `reader` yields from its first byte to its last. `name` stands in messages, `known_length`
-    /// (in bytes) only for the progress.
+    /// Opens the image that `reader` yields from its first byte to its last, as [`Image::open_showing`]. `name` stands in
+    /// messages; `known_length` (in bytes) is for the progress, and saves moving memory about.
     ///
     /// # Errors
     /// Corrupt when the file, its gzip member or its partition table contradicts itself; unsupported when it is another
     /// format, another partitioning or bigger than the limits; I/O.
     pub(crate) fn from_reader(
         reader: &mut dyn Read,
+        early: &mut dyn FnMut(Self),
         keep: Keep,
         name: &Path,
         known_length: Option<u64>,
@@ -75,7 +80,7 @@ impl Image {
     ) -> Result<Self> {
         let file_name = name.file_name().map_or_else(|| name.display().to_string(), |name| name.display().to_string());
         progress.begin(&format!("Reading {file_name}"), known_length);
-        let read = with_digest(reader, name, progress, |input| read(input, keep));
+        let read = with_digest(reader, name, known_length, progress, |input| read(input, early, keep));
         progress.end();
         // A message about a failed system call names the file already.
         let place = |error: Error| match error.kind() {
@@ -119,7 +124,8 @@ struct Contents {
     file_length: u64,
 }
 
-fn read(input: &mut Input<'_>, keep: Keep) -> Result<Contents> {
+fn read(input: &mut Input<'_>, early: &mut dyn FnMut(Image), keep: Keep) -> Result<Contents> {
+    let mut early = FirstPartition::new(early);
     let head = input.peek()?;
     if head.is_empty() {
         return Err(Error::corrupt("the file is empty (0 bytes)").remedy("download or build the image again"));
@@ -134,11 +140,14 @@ fn read(input: &mut Input<'_>, keep: Keep) -> Result<Contents> {
     if let Some(form) = virtual_disk::form(head) {
         return read_virtual_disk(input, form);
     }
-    if head.starts_with(&gzip::MAGIC) { read_gzip(input, keep) } else { read_raw(input) }
+    if head.starts_with(&gzip::MAGIC) { read_gzip(input, &mut early, keep) } else { read_raw(input, &mut early) }
 }
 
-fn read_gzip(input: &mut Input<'_>, keep: Keep) -> Result<Contents> {
-    let disk = gzip::unpack(input, keep == Keep::DiskAndStream, check_size)?;
+fn read_gzip(input: &mut Input<'_>, early: &mut FirstPartition<'_>, keep: Keep) -> Result<Contents> {
+    let disk = gzip::unpack(input, keep == Keep::DiskAndStream, |builder| {
+        early.grown(builder, Form::Gzip);
+        check_size(builder)
+    })?;
     let (member_end, crc) = (input.position(), input.crc());
     let mut tail = DiskBuilder::default();
     while let Some(bytes) = input.take()? {
@@ -167,24 +176,25 @@ fn read_gzip(input: &mut Input<'_>, keep: Keep) -> Result<Contents> {
     Ok(Contents { form: Form::Gzip, disk, trailers, unknown_tail, file_length: input.position() })
 }
 
-/// The whole file, as it is.
-fn read_file(input: &mut Input<'_>) -> Result<Disk> {
+/// The whole file, as it is; `grown` is shown every part.
+fn read_file(input: &mut Input<'_>, mut grown: impl FnMut(&DiskBuilder)) -> Result<Disk> {
     let mut builder = DiskBuilder::default();
     while let Some(bytes) = input.take()? {
         builder.push(&bytes);
+        grown(&builder);
         check_size(&builder)?;
     }
     Ok(builder.build())
 }
 
 fn read_virtual_disk(input: &mut Input<'_>, form: Form) -> Result<Contents> {
-    let file = read_file(input)?;
+    let file = read_file(input, |_| {})?;
     let disk = virtual_disk::unpack(form, &file)?;
     Ok(Contents { form, disk, trailers: Vec::new(), unknown_tail: 0, file_length: file.length() })
 }
 
-fn read_raw(input: &mut Input<'_>) -> Result<Contents> {
-    let mut disk = read_file(input)?;
+fn read_raw(input: &mut Input<'_>, early: &mut FirstPartition<'_>) -> Result<Contents> {
+    let mut disk = read_file(input, |builder| early.grown(builder, Form::Raw))?;
     let mut chunks = trailer::find(&disk, crc32fast::Hasher::new())?;
     // A chunk whose CRC is wrong may as well be content: it is a trailer only behind the last partition.
     if chunks.iter().any(|chunk| !chunk.trailer.crc_matches) {
@@ -220,7 +230,14 @@ mod tests {
     const BIOS: &[u8] = include_bytes!("../../fixtures/openwrt-mini-ib-ext4-combined.img.gz");
 
     fn open(bytes: &[u8]) -> Result<Image> {
-        Image::from_reader(&mut &bytes[..], Keep::DiskAndStream, Path::new("dir/router.img"), None, &Silent)
+        Image::from_reader(
+            &mut &bytes[..],
+            &mut |_| {},
+            Keep::DiskAndStream,
+            Path::new("dir/router.img"),
+            None,
+            &Silent,
+        )
     }
 
     /// The error of opening `bytes`: kind and whole line.
@@ -476,7 +493,8 @@ mod tests {
                 Err(std::io::Error::other("bad sector"))
             }
         }
-        let error = Image::from_reader(&mut Broken, Keep::Disk, Path::new("a.img"), None, &Silent).unwrap_err();
+        let error =
+            Image::from_reader(&mut Broken, &mut |_| {}, Keep::Disk, Path::new("a.img"), None, &Silent).unwrap_err();
         assert_eq!(error.kind(), Kind::Io);
         assert_eq!(error.to_string(), "cannot read a.img: bad sector");
     }

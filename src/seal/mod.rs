@@ -18,6 +18,6 @@ pub(crate) use document::Document;
 pub(crate) use form::check_ending;
 pub(crate) use keys::KeyFiles;
 pub(crate) use listed::ListedDigests;
-pub(crate) use output::{Output, exists};
+pub(crate) use output::{Filled, Output, exists};
 pub(crate) use sign::{FileMessage, Signer, read_range, read_small, sha256_of, signature_of};
 pub(crate) use sums::{check_sums, update_sums};

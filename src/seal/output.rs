@@ -68,19 +68,46 @@ impl Output {
         matches!(self.form.form, Form::Raw | Form::Gzip)
     }
 
-    /// Writes `disk`, with a signature chunk behind it where `signer` has a certificate, and gives the file its name.
+    /// Writes `disk` into the temporary file, and lets it reach the storage.
     ///
     /// # Errors
-    /// I/O; unsupported when the chunk would be too long; usage when the output came into being since it was prepared.
-    /// No temporary file stays behind.
-    pub(crate) fn write(mut self, disk: &Disk, signer: Option<&Signer>, progress: &dyn Progress) -> Result<Sealed> {
+    /// I/O. No temporary file stays behind.
+    pub(crate) fn fill(mut self, disk: &Disk, progress: &dyn Progress) -> Result<Filled> {
         let name = self.path.file_name().unwrap_or_default().display().to_string();
         progress.begin(&format!("{} {name}", self.form.verb), Some(disk.length()));
         let mut out = Stream::new(self.file.as_file_mut());
         let written = (self.form.write)(&Subject { name: &name, disk, progress }, &mut out).and_then(|()| out.finish());
         progress.end();
-        let (unsigned_length, sha256_unsigned) = written.map_err(|error| cannot_write(&self.path, error))?;
-        let Self { path, form, force, file } = self;
+        let (length, sha256) = written.map_err(|error| cannot_write(&self.path, error))?;
+        Ok(Filled { output: self, length, sha256 })
+    }
+
+    /// Writes `disk` and gives the file its name.
+    #[cfg(test)]
+    pub(crate) fn write(self, disk: &Disk, signer: Option<&Signer>, progress: &dyn Progress) -> Result<Sealed> {
+        self.fill(disk, progress)?.publish(signer)
+    }
+}
+
+/// An output that holds its content, but has no name yet. It vanishes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    output: Output,
+    /// Length of the image in bytes.
+    length: u64,
+    /// SHA-256 of the image, 64 lower-case hex digits.
+    sha256: String,
+}
+
+impl Filled {
+    /// Puts a signature chunk behind the image where `signer` has a certificate, and gives the file its name.
+    ///
+    /// # Errors
+    /// I/O; unsupported when the chunk would be too long; usage when the output came into being since it was prepared.
+    /// No temporary file stays behind.
+    pub(crate) fn publish(self, signer: Option<&Signer>) -> Result<Sealed> {
+        let Self { output: Output { path, form, force, file }, length: unsigned_length, sha256: sha256_unsigned } =
+            self;
         let chunk = signer.map(|signer| signer.append_chunk(file.as_file(), &path, unsigned_length)).transpose()?;
         let (length, sha256) = chunk.flatten().unwrap_or_else(|| (unsigned_length, sha256_unsigned.clone()));
         persist(file, &path, force)?;

@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 
 use crate::error::At;
 use crate::filesystem;
-use crate::kernel::KernelExports;
 use crate::openwrt::System;
 use crate::verify::{self, BootedKernel, Evidence, Expectations};
 
 use super::scene::{KernelFile, Located, Scene};
+use super::unpacked::UnpackedKernels;
 
 /// Reads everything that a check may ask for; what cannot be read becomes the reason why.
-pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> {
+pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectations: Expectations) -> Evidence<'a> {
     let boot = scene.boot.as_ref();
     let root = scene.root.as_ref();
     let wanted = expectations.paths();
     // Unpacking the kernel takes most of the time, and needs nothing of the rest.
     let (kernels, (system, boot_problems, root_problems)) = rayon::join(
-        || kernels(&scene.kernels),
+        || kernels(&scene.kernels, unpacked),
         || {
             let boot_problems = boot.map(|boot| problems(scene, &boot.located)).unwrap_or_default();
             let root_problems = root.map(|located| problems(scene, located)).unwrap_or_default();
@@ -50,10 +50,10 @@ pub(super) fn gather(scene: &Scene, expectations: Expectations) -> Evidence<'_> 
 }
 
 /// What each of `kernels` exports.
-pub(super) fn kernels(kernels: &[KernelFile]) -> Vec<BootedKernel> {
+pub(super) fn kernels(kernels: &[KernelFile], unpacked: &UnpackedKernels) -> Vec<BootedKernel> {
     let read = |kernel: &KernelFile| {
         let bytes = kernel.content.as_ref().map_err(Clone::clone)?;
-        KernelExports::read(bytes).at(|| kernel.path.clone()).map_err(|error| error.to_string())
+        unpacked.read(bytes).at(|| kernel.path.clone()).map_err(|error| error.to_string())
     };
     kernels.iter().map(|kernel| BootedKernel { path: kernel.path.clone(), exports: read(kernel) }).collect()
 }
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::image::Image;
-    use crate::kernel::{Module, ModuleName, test_module};
+    use crate::kernel::{KernelExports, Module, ModuleName, test_module};
     use crate::openwrt::{AutoloadFile, AutoloadLine, InstalledModule, LoadReport};
     use crate::progress::Silent;
 
@@ -93,7 +93,7 @@ mod tests {
     /// Kernel and system of a fixture.
     fn parts(name: &str) -> (KernelExports, System) {
         let scene = scene(name);
-        let kernel = kernels(&scene.kernels).remove(0).exports.unwrap();
+        let kernel = kernels(&scene.kernels, &UnpackedKernels::default()).remove(0).exports.unwrap();
         (kernel, read_system(&scene, &[]).unwrap())
     }
 
@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn the_kernels_on_squashfs_images_are_those_on_ext4_images() {
-        let exports = |name: &str| kernels(&scene(name).kernels).remove(0).exports.unwrap();
+        let exports =
+            |name: &str| kernels(&scene(name).kernels, &UnpackedKernels::default()).remove(0).exports.unwrap();
         let same = |a: &str, b: &str| assert_eq!(exports(a).exports(), exports(b).exports(), "{a}, {b}");
         same("openwrt-mini-ib-squashfs-combined-efi.img.gz", "openwrt-mini-ib-ext4-combined-efi.img.gz");
         same("openwrt-mini-stock-squashfs-combined.img.gz", "openwrt-mini-stock-ext4-combined-efi.img.gz");

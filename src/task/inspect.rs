@@ -10,6 +10,7 @@ use crate::openwrt::System;
 use crate::progress::Progress;
 
 use super::scene::{Located, Scene};
+use super::unpacked::UnpackedKernels;
 use super::{FilesystemRow, InspectReport, KernelFacts, OptionRow};
 use super::{authenticity, evidence};
 
@@ -61,7 +62,10 @@ pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectRep
 
 /// The kernel that the first menu entry boots.
 fn read_kernel(scene: &Scene) -> Result<KernelFacts, String> {
-    let first = evidence::kernels(&scene.kernels).into_iter().next().ok_or("the boot menu names none")?;
+    let first = evidence::kernels(&scene.kernels, &UnpackedKernels::default())
+        .into_iter()
+        .next()
+        .ok_or("the boot menu names none")?;
     let exports = first.exports?;
     let symbols = SymbolTable::built_in().map_err(|error| error.to_string())?;
     Ok(facts(first.path, &exports, &symbols))

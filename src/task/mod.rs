@@ -20,6 +20,7 @@ mod scene;
 mod signer;
 mod steps;
 mod trust;
+mod unpacked;
 mod verify;
 mod wishes;
 

@@ -34,15 +34,18 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
         _ => None,
     };
     let result = steps::carried_out(&opened, &planned, epoch.unwrap_or(0))?;
-    let checks = steps::checked(result.clone(), &wished, &request.skip, &request.allow);
+    // The output is written beside the checks, and gets its name only when they passed.
+    let (checks, filled) = rayon::join(
+        || steps::checked(result.clone(), &opened.unpacked, &wished, &request.skip, &request.allow),
+        || output.fill(&result.disk, progress),
+    );
     let is_refused = checks.failed();
     report.checks = Some(checks);
     if is_refused {
         report.outcome = PatchOutcome::Refused;
         return Ok(report);
     }
-    report.output =
-        Some(steps::sealed(output, &result, request.sums, signer.as_ref(), &mut report.findings, progress)?);
+    report.output = Some(steps::sealed(filled?, request.sums, signer.as_ref(), &mut report.findings)?);
     report.outcome = PatchOutcome::Written;
     Ok(report)
 }

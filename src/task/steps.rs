@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::apply::apply;
 use crate::error::{At, Error, Result};
 use crate::filesystem::LiveOverlay;
-use crate::image::{Disk, Image};
+use crate::image::{Disk, Image, Keep};
 use crate::kernel::KernelRelease;
 use crate::openwrt::{MODULES_DIRECTORY, OPKG_KERNEL_CONTROL, System};
 use crate::overlay::{self, Resolved};
@@ -14,12 +14,13 @@ use crate::package::Chosen;
 use crate::plan::{BootPlan, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
 use crate::progress::Progress;
 use crate::recipe::{CommandLineWishes, Recipe, RootfsSize};
-use crate::seal::{self, Output, Signer};
+use crate::seal::{self, Filled, Signer};
 use crate::verify::{self, Report};
 
 use super::kernel_swap::KernelSwap;
 use super::packages::PackageFiles;
 use super::scene::{Located, Scene};
+use super::unpacked::UnpackedKernels;
 use super::wishes::{expectations, wishes};
 use super::{ModuleRow, OutputFacts, PackageRow, evidence};
 
@@ -29,6 +30,8 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     /// Which partition is what.
     pub(super) scene: Scene,
+    /// What its kernels export.
+    pub(super) unpacked: UnpackedKernels,
     /// What is to be said of the file.
     pub(super) remarks: Vec<Finding>,
 }
@@ -79,10 +82,10 @@ impl Opened {
 /// # Errors
 /// Those of opening it; corrupt when a digest beside it is another.
 pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Opened> {
-    let image = Image::open_to_edit(path, progress)?;
+    let (image, unpacked) = UnpackedKernels::opening(Keep::DiskAndStream, path, progress)?;
     let agreeing = seal::check_sums(path, &image.container.sha256)?;
     let remarks = dropped_trailers(&image).into_iter().chain(checked_sums(&agreeing)).collect();
-    Ok(Opened { path: path.to_owned(), scene: Scene::survey(image, None), remarks })
+    Ok(Opened { path: path.to_owned(), scene: Scene::survey(image, None), unpacked, remarks })
 }
 
 /// Puts recipe and command line together, and reads what they name.
@@ -300,28 +303,32 @@ fn edited(image: &Image, located: &Located, edits: &[Edit], epoch: u64) -> Resul
 }
 
 /// The checks on the result but those of `skip`; those of `allow` are warnings.
-pub(super) fn checked(result: Image, wished: &Wished, skip: &[String], allow: &[String]) -> Report {
+pub(super) fn checked(
+    result: Image,
+    unpacked: &UnpackedKernels,
+    wished: &Wished,
+    skip: &[String],
+    allow: &[String],
+) -> Report {
     let given = wished.swap.as_ref().map(|swap| &swap.kernel);
     let result = Scene::survey(result, given);
-    let mut report = verify::run(&evidence::gather(&result, expectations(&wished.resolved)), skip);
+    let mut report = verify::run(&evidence::gather(&result, unpacked, expectations(&wished.resolved)), skip);
     report.tolerate(allow);
     report
 }
 
-/// Writes the output, and the digests beside it (where there are none, only with `sums` or a `signer`). What is to be
+/// Gives the output its name, and writes the digests beside it (where there are none, only with `sums` or a `signer`). What is to be
 /// said of these is added to `findings`.
 ///
 /// # Errors
 /// I/O.
 pub(super) fn sealed(
-    output: Output,
-    result: &Image,
+    output: Filled,
     sums: bool,
     signer: Option<&Signer>,
     findings: &mut Vec<Finding>,
-    progress: &dyn Progress,
 ) -> Result<OutputFacts> {
-    let sealed = output.write(&result.disk, signer, progress)?;
+    let sealed = output.publish(signer)?;
     let sums = seal::update_sums(&sealed, sums, signer)?;
     findings.extend(sums.remarks.into_iter().map(|message| note("sums", message)));
     Ok(OutputFacts {

@@ -1,7 +1,7 @@
 //! Verify: the road up to the facts, then the check table.
 
 use crate::error::{At, Result};
-use crate::image::Image;
+use crate::image::Keep;
 use crate::overlay;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -11,6 +11,7 @@ use crate::verify::{self, Evidence};
 use super::given_kernel::GivenKernel;
 use super::scene::Scene;
 use super::trust::keyring;
+use super::unpacked::UnpackedKernels;
 use super::wishes::expectations;
 use super::{TrustRequest, VerifyReport, VerifyRequest};
 use super::{authenticity, evidence};
@@ -26,7 +27,7 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     let resolved = overlay::resolve(&recipe)?;
     let TrustRequest { keys, now } = &request.trust;
     let ring = if keys.is_empty() { None } else { Some(keyring(keys)?) };
-    let image = Image::open(&request.image, progress)?;
+    let (image, unpacked) = UnpackedKernels::opening(Keep::Disk, &request.image, progress)?;
     // A recipe's kernel is the one that `patch` puts into an image which boots by itself; there it is found inside.
     let named = if image.table.is_none() { &recipe.kernel } else { &request.wishes.kernel };
     let kernel = named.as_deref().map(GivenKernel::read).transpose()?;
@@ -37,7 +38,7 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     let overlays = expectations.overlays.clone();
     let judge = |ring: Keyring| authenticity::judge(&request.image, &scene.image, &ring, *now);
     let authenticity = ring.map(judge).transpose()?;
-    let evidence = Evidence { authenticity, ..evidence::gather(&scene, expectations) };
+    let evidence = Evidence { authenticity, ..evidence::gather(&scene, &unpacked, expectations) };
     let checks = verify::run(&evidence, &request.skip);
     let kernel_unknown = scene.is_bare() && scene.kernels.is_empty();
     Ok(VerifyReport { image: request.image.clone(), overlays, kernel_unknown, checks })

@@ -29,25 +29,31 @@ pub(super) struct Inflated {
 /// Inflates the deflate stream that begins at the input's position, and leaves the input behind it.
 ///
 /// # Errors
-/// Corrupt when it is cut or broken; those of `check_size`, which is asked whenever the disk grew.
+/// Corrupt when it is cut or broken; those of `grown`, which is called whenever the disk grew.
 pub(super) fn inflate(
     input: &mut Input<'_>,
     keep: bool,
-    check_size: impl Fn(&DiskBuilder) -> Result<()>,
+    grown: impl FnMut(&DiskBuilder) -> Result<()>,
 ) -> Result<Inflated> {
     let inflater = Inflater::new().ok_or_else(|| no_memory("inflating"))?;
+    if keep {
+        input.hold_all();
+    } else {
+        input.hold();
+    }
     let pass = Pass {
         start: input.position(),
         input,
         inflater,
         builder: DiskBuilder::default(),
+        output: vec![0; OUTPUT],
+        filled: 0,
         crc: crc32fast::Hasher::new(),
         marks: vec![Mark { bit: 0, at: 0, crc: 0 }],
         block: Block { bit: 0, at: 0, is_zero: true },
         keep,
     };
-    pass.input.hold();
-    pass.run(check_size)
+    pass.run(grown)
 }
 
 fn no_memory(what: &str) -> Error {
@@ -81,6 +87,10 @@ struct Pass<'a, 'i> {
     input: &'a mut Input<'i>,
     inflater: Inflater,
     builder: DiskBuilder,
+    /// What was unpacked and is not in the builder yet.
+    output: Vec<u8>,
+    /// How much of `output` that is.
+    filled: usize,
     crc: crc32fast::Hasher,
     marks: Vec<Mark>,
     block: Block,
@@ -88,31 +98,39 @@ struct Pass<'a, 'i> {
 }
 
 impl Pass<'_, '_> {
-    fn run(mut self, check_size: impl Fn(&DiskBuilder) -> Result<()>) -> Result<Inflated> {
-        let mut output = vec![0; OUTPUT];
+    fn run(mut self, mut grown: impl FnMut(&DiskBuilder) -> Result<()>) -> Result<Inflated> {
         let mut end = None;
         loop {
             let at = self.input.position();
             let bytes = self.input.peek()?;
             if bytes.is_empty() {
-                return Err(super::ended(at, self.builder.length()));
+                return Err(super::ended(at, self.unpacked()));
             }
-            let step = self.inflater.step(bytes, &mut output).map_err(|complaint| self.broken(at, &complaint))?;
-            self.input.consume(step.eaten);
-            let made = output.get(..step.made).unwrap_or_default();
+            let room = self.output.get_mut(self.filled..).unwrap_or_default();
+            let step = match self.inflater.step(bytes, room) {
+                Ok(step) => step,
+                Err(complaint) => return Err(self.broken(at, &complaint)),
+            };
+            let made = room.get(..step.made).unwrap_or_default();
             self.crc.update(made);
             self.block.is_zero = self.block.is_zero && is_zero(made);
-            self.builder.push(made);
-            check_size(&self.builder)?;
+            self.filled += step.made;
+            self.input.consume(step.eaten);
+            if self.filled == OUTPUT {
+                self.hand_over();
+                grown(&self.builder)?;
+            }
             match step.place {
                 Place::BehindLast => end = Some(self.bit(step.left_bits)),
                 Place::AtEnd => {
                     let bit = end.unwrap_or(self.bit(step.left_bits));
+                    self.hand_over();
+                    grown(&self.builder)?;
                     return Ok(self.finished(bit));
                 }
                 Place::BetweenBlocks => {
                     self.between_blocks(step.left_bits)?;
-                    check_size(&self.builder)?;
+                    grown(&self.builder)?;
                 }
                 Place::InBlock if step.eaten > 0 || step.made > 0 => {}
                 Place::InBlock => {
@@ -122,10 +140,21 @@ impl Pass<'_, '_> {
         }
     }
 
+    /// How many bytes were unpacked so far.
+    fn unpacked(&self) -> u64 {
+        self.builder.length() + self.filled as u64
+    }
+
+    /// Puts what was unpacked into the builder.
+    fn hand_over(&mut self) {
+        self.builder.push(self.output.get(..self.filled).unwrap_or_default());
+        self.filled = 0;
+    }
+
     fn broken(&self, at: u64, complaint: &str) -> Error {
         Error::corrupt(format!(
             "broken compressed data near byte {at}, behind {} unpacked bytes ({complaint})",
-            self.builder.length()
+            self.unpacked()
         ))
         .remedy("the file is damaged: download or build it again")
     }
@@ -142,7 +171,7 @@ impl Pass<'_, '_> {
 
     fn between_blocks(&mut self, left_bits: u8) -> Result<()> {
         let bit = self.bit(left_bits);
-        let mut end = Mark { bit, at: self.builder.length(), crc: 0 };
+        let mut end = Mark { bit, at: self.unpacked(), crc: 0 };
         if self.block.is_zero && end.at - self.block.at >= WINDOW {
             end = self.step_over_repeats(end)?;
         }
@@ -183,6 +212,7 @@ impl Pass<'_, '_> {
             if !block.is_at(bytes, behind_flush) {
                 break;
             }
+            self.hand_over();
             self.mark(place, ZERO_SPACING);
             place.bit += behind_flush - within + block.count;
             place.at += block.zeroes;

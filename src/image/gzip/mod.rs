@@ -31,14 +31,10 @@ const LONGEST_TEXT: usize = 64 * 1024;
 ///
 /// # Errors
 /// Corrupt when the member is cut, its deflate stream broken, or its CRC or length wrong; unsupported above the limits
-/// that `check_size` knows.
-pub(super) fn unpack(
-    input: &mut Input<'_>,
-    keep: bool,
-    check_size: impl Fn(&DiskBuilder) -> Result<()>,
-) -> Result<Disk> {
+/// of which `grown` knows, which is called whenever the disk grew.
+pub(super) fn unpack(input: &mut Input<'_>, keep: bool, grown: impl FnMut(&DiskBuilder) -> Result<()>) -> Result<Disk> {
     skip_header(input)?;
-    let blocks::Inflated { builder, crc, stream } = blocks::inflate(input, keep, check_size)?;
+    let blocks::Inflated { builder, crc, stream } = blocks::inflate(input, keep, grown)?;
     check_footer(input, crc, builder.length())?;
     Ok(match stream {
         Some(stream) => builder.build_from(Arc::new(stream)),

@@ -5,8 +5,7 @@
 //! itself, primed with the 32 KiB before it ([`piece`]). The bytes depend on the disk and its stream alone: they are
 //! the same with any number of threads.
 //!
-//! Many disks of one base: open the base once with [`Image::open_to_edit`](crate::image::Image::open_to_edit), clone its
-//! disk, edit the clones and write each, from as many threads as there are. Clones share the bytes and the stream; to
+//! Many disks of one base: open the base once, [keeping](crate::image::Keep) its stream, clone its disk, edit the clones and write each, from as many threads as there are. Clones share the bytes and the stream; to
 //! write one costs as much as its edits, and copying the rest. Where all of them have many edits in common, make those
 //! first, and let [`settled`] turn the result into the base.
 
