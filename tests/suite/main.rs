@@ -13,6 +13,7 @@ mod bad_input;
 mod boot;
 mod cases;
 mod graph;
+mod growth;
 mod kernel_swap;
 mod live_overlay;
 mod made_images;

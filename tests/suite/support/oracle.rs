@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("qemu-img", "qemu-utils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("resize2fs", "e2fsprogs"),
     ("sgdisk", "gdisk"),
     ("signify-openbsd", "signify-openbsd"),
     ("unsquashfs", "squashfs-tools"),
