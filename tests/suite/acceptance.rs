@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::support::{Job, Partition, SECTOR, judge, listing, partitions};
+use super::support::{
+    Job, Partition, SECTOR, ibwrt, judge, listing, mksquashfs, partitions, raw_disk, rdump, write_partition,
+};
 
 /// The images of the folder that the environment names, and the modules; `None` when it names none.
 pub(crate) fn given_images() -> Option<(Vec<PathBuf>, PathBuf)> {
@@ -30,6 +32,47 @@ fn every_given_image_is_patched() {
     for image in images {
         println!("{}", image.display());
         judge_given(&image, &modules);
+    }
+}
+
+#[test]
+fn a_squashfs_that_the_kernel_of_a_given_image_cannot_unpack_is_warned_of() {
+    let Some((images, _)) = given_images() else {
+        println!("not run: IBWRT_IMAGES names no folder of images");
+        return;
+    };
+    for image in images {
+        let mut disk = raw_disk(&image);
+        let [_, root] = partitions(&disk);
+        if !disk[root.range()].starts_with(b"hsqs") {
+            continue;
+        }
+        println!("{}", image.display());
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let row = |image: &Path| {
+            let text = ibwrt(folder.path(), [Path::new("verify"), image]).text();
+            let row = text.split_once("squashfs-decompressor").unwrap_or_else(|| panic!("{text}"));
+            let (state, words) = (row.0.split_whitespace().next_back(), row.1.split_whitespace());
+            format!("{} {}", state.unwrap(), words.take(40).collect::<Vec<_>>().join(" "))
+        };
+        let fits = row(&image);
+        assert!(fits.starts_with("pass xz with the x86 filter, which /boot/vmlinuz has built in"), "{fits}");
+        write_partition(&disk, root, &file("root"));
+        std::fs::create_dir(file("tree")).unwrap();
+        rdump(&file("root"), &file("tree"));
+        mksquashfs(&file("tree"), &file("gzip"), &["-comp", "gzip"]);
+        let gzip = std::fs::read(file("gzip")).unwrap();
+        disk[root.range()].fill(0);
+        disk[root.range().start..][..gzip.len()].copy_from_slice(&gzip);
+        std::fs::write(file("other.img"), disk).unwrap();
+        let other = row(&file("other.img"));
+        assert!(
+            other.starts_with(
+                "warn - the root is compressed with gzip, but the squashfs of /boot/vmlinuz was built for xz only"
+            ),
+            "{other}"
+        );
     }
 }
 

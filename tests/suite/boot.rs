@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use super::acceptance::{given_images, has_ext4_root};
 use super::support::{
-    BootKind, Insertion, Job, RootKind, boot, copy_kernel, image, load_order, modinfo, partitions, raw_disk, rdump,
-    system_of_fixture, write_partition,
+    BootKind, Insertion, Job, OPENWRT, RootKind, boot, copy_kernel, image, load_order, modinfo, partitions, raw_disk,
+    rdump, squashfs_image, system_of_fixture, write_partition,
 };
 
 const WANTED: [&str; 6] = ["ib_core", "mlx4_core", "mlx4_ib", "ib_ipoib", "ib_umad", "ib_uverbs"];
 
-/// Boots the disk with its own kernel and asserts that every module went in.
-fn boot_and_look(disk_file: &Path, early: &[PathBuf]) {
+/// Boots the disk with its own kernel and asserts that its root was mounted as `filesystem` and every module went in.
+fn boot_and_look(disk_file: &Path, early: &[PathBuf], filesystem: &str) {
     let folder = tempfile::tempdir().unwrap();
     let disk = raw_disk(disk_file);
     let [boot_partition, root_partition] = partitions(&disk);
@@ -31,11 +31,11 @@ fn boot_and_look(disk_file: &Path, early: &[PathBuf]) {
     let is_qcow2 = disk_file.extension().is_some_and(|extension| extension == "qcow2");
     let drive = if is_qcow2 { disk_file.to_path_buf() } else { file("disk") };
     let said = boot(&file("vmlinuz"), early, &drive, &insertions);
+    assert!(said.contains(&format!("MOUNTED read-only as {filesystem}\n")), "{said}");
     judge_console(&said, &release, &insertions);
 }
 
 fn judge_console(said: &str, release: &str, insertions: &[Insertion]) {
-    assert!(said.contains("MOUNTED read-only"), "{said}");
     assert!(said.contains(&format!("RELEASE {release}\n")), "another kernel than {release}:\n{said}");
     let loaded: BTreeSet<&str> =
         said.lines().filter_map(|line| line.strip_prefix("LOADED ")?.split(' ').next()).collect();
@@ -109,15 +109,17 @@ impl DebianKernel {
     }
 }
 
-#[test]
-fn debians_kernel_takes_the_modules_out_of_a_patched_image() {
+/// The drivers that Debian's kernel needs to see the disk of the machine, beside the root's filesystem.
+const DISK: [&str; 2] = ["virtio_pci", "virtio_blk"];
+
+/// The given kernel, and the system of a fixture with its modules below `folder`.
+fn debians_system(folder: &Path) -> Option<(DebianKernel, PathBuf)> {
     let Some(debian) = DebianKernel::given() else {
         assert!(std::env::var_os("CI").is_none(), "IBWRT_DEBIAN_KERNEL is not set; CI boots a kernel");
         println!("not run: IBWRT_DEBIAN_KERNEL names no unpacked kernel package (tests/run fetches one)");
-        return;
+        return None;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let (tree, _) = system_of_fixture("openwrt-mini-ib-ext4-combined-efi.img.gz", folder.path());
+    let (tree, _) = system_of_fixture("openwrt-mini-ib-ext4-combined-efi.img.gz", folder);
     std::fs::remove_dir_all(tree.join("lib/modules")).unwrap();
     let home = tree.join("lib/modules").join(&debian.release);
     std::fs::create_dir_all(&home).unwrap();
@@ -125,6 +127,13 @@ fn debians_kernel_takes_the_modules_out_of_a_patched_image() {
     for module in debian.closure(&["e1000e", "igb", "ptp", "ip_tunnel"]) {
         std::fs::copy(&module, home.join(module.file_name().unwrap())).unwrap();
     }
+    Some((debian, tree))
+}
+
+#[test]
+fn debians_kernel_takes_the_modules_out_of_a_patched_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((debian, tree)) = debians_system(folder.path()) else { return };
     let pristine = folder.path().join("openwrt.img");
     let features = "has_journal,^64bit,^metadata_csum,uninit_bg,^dir_index";
     image(&pristine, BootKind::Efi, RootKind { block_size: 4096, features, mebibytes: 64 }, &tree, &debian.vmlinuz);
@@ -132,8 +141,23 @@ fn debians_kernel_takes_the_modules_out_of_a_patched_image() {
     let job = Job::connectx3(&pristine, &debian.modules);
     job.patch(folder.path(), &pristine, &["-o", "router.qcow2"]).expect_status(0);
     job.verify(folder.path(), &folder.path().join("router.qcow2")).expect_status(0);
-    let early = debian.closure(&["virtio_pci", "virtio_blk", "crc32c_generic", "crc32c_intel", "ext4"]);
-    boot_and_look(&folder.path().join("router.qcow2"), &early);
+    let early = debian.closure(&[&DISK[..], &["crc32c_generic", "crc32c_intel", "ext4"]].concat());
+    boot_and_look(&folder.path().join("router.qcow2"), &early, "ext4");
+}
+
+#[test]
+fn debians_kernel_mounts_the_squashfs_of_a_patched_image_and_takes_the_modules_out_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((debian, tree)) = debians_system(folder.path()) else { return };
+    let pristine = folder.path().join("openwrt.img");
+    squashfs_image(&pristine, BootKind::Bios, &OPENWRT, 64, &tree, &debian.vmlinuz);
+    let job = Job::connectx3(&pristine, &debian.modules);
+    job.patch(folder.path(), &pristine, &["-o", "router.img"]).expect_status(0);
+    // Its kernel has squashfs as a module, which is told, and which the initial root here brings.
+    let ran = job.verify(folder.path(), &folder.path().join("router.img")).expect_status(0);
+    assert!(ran.text().contains("warn  squashfs-decompressor") && ran.text().contains("no squashfs built in"), "{ran}");
+    let early = debian.closure(&[&DISK[..], &["squashfs"]].concat());
+    boot_and_look(&folder.path().join("router.img"), &early, "squashfs");
 }
 
 #[test]
@@ -142,11 +166,12 @@ fn the_kernel_of_every_given_image_takes_the_modules() {
         println!("not run: IBWRT_IMAGES names no folder of images");
         return;
     };
-    for image in images.iter().filter(|image| has_ext4_root(&raw_disk(image))) {
+    for image in images {
         println!("{}", image.display());
         let folder = tempfile::tempdir().unwrap();
-        let job = Job::connectx3(image, &modules);
-        job.patch(folder.path(), image, &["-o", "router.img"]).expect_status(0);
-        boot_and_look(&folder.path().join("router.img"), &[]);
+        let job = Job::connectx3(&image, &modules);
+        let filesystem = if has_ext4_root(&raw_disk(&image)) { "ext4" } else { "squashfs" };
+        job.patch(folder.path(), &image, &["-o", "router.img"]).expect_status(0);
+        boot_and_look(&folder.path().join("router.img"), &[], filesystem);
     }
 }

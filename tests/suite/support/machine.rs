@@ -23,7 +23,9 @@ done
 tries=0
 while [ ! -e /sys/class/block/vda2/dev ] && [ $tries -lt 100 ]; do $b sleep 0.1; tries=$((tries + 1)); done
 $b mknod /dev/root b $($b tr : ' ' < /sys/class/block/vda2/dev)
-$b mount -t ext4 -o ro /dev/root /mnt && echo "MOUNTED read-only"
+for type in squashfs ext4; do
+    $b mount -t $type -o ro /dev/root /mnt && echo "MOUNTED read-only as $type" && break
+done
 again=
 while read -r path parameters; do
     if $b insmod /mnt/$path $parameters; then echo "INSERTED $path"; else again="$again $path"; fi

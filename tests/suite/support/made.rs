@@ -16,7 +16,7 @@ pub(crate) enum BootKind {
     Bios,
 }
 
-/// How the root filesystem is made.
+/// How an ext4 root filesystem is made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RootKind {
     /// Bytes per block.
@@ -44,18 +44,52 @@ pub(crate) fn system_of_fixture(name: &str, folder: &Path) -> (PathBuf, PathBuf)
     write_partition(&disk, root, &part);
     std::fs::create_dir(&tree).unwrap();
     rdump(&part, &tree);
-    // mke2fs makes its own.
-    std::fs::remove_dir(tree.join("lost+found")).unwrap();
+    // mke2fs makes its own; a squashfs has none.
+    let _ = std::fs::remove_dir(tree.join("lost+found"));
     write_partition(&disk, boot, &part);
     copy_kernel(&part, &kernel);
     (tree, kernel)
 }
 
-/// Makes an uncompressed image at `to`.
+/// Makes an uncompressed image with an ext4 root at `to`.
 pub(crate) fn image(to: &Path, boot: BootKind, root: RootKind, tree: &Path, kernel: &Path) {
     let scratch = tempfile::tempdir().unwrap();
-    let boot_part = scratch.path().join("boot");
     let root_part = scratch.path().join("root");
+    mke2fs(&root_part, "rootfs", root.block_size, root.features, root.mebibytes, tree);
+    assemble(to, boot, &std::fs::read(&root_part).unwrap(), root.mebibytes, kernel);
+}
+
+/// Makes an uncompressed image with a squashfs root at `to`, as OpenWrt's build calls mksquashfs, but for `options`.
+pub(crate) fn squashfs_image(
+    to: &Path,
+    boot: BootKind,
+    options: &[&str],
+    mebibytes: usize,
+    tree: &Path,
+    kernel: &Path,
+) {
+    let scratch = tempfile::tempdir().unwrap();
+    let root_part = scratch.path().join("root");
+    mksquashfs(tree, &root_part, options);
+    assemble(to, boot, &std::fs::read(&root_part).unwrap(), mebibytes, kernel);
+}
+
+/// What OpenWrt's build tells mksquashfs of the compressor, as far as Debian's knows it.
+pub(crate) const OPENWRT: [&str; 6] = ["-comp", "xz", "-Xbcj", "x86", "-b", "256k"];
+
+/// Makes a squashfs of `tree` at `to` (OpenWrt: include/image.mk, `Image/mkfs/squashfs-common`).
+pub(crate) fn mksquashfs(tree: &Path, to: &Path, options: &[&str]) {
+    let mut command = tool("mksquashfs");
+    command.env("SOURCE_DATE_EPOCH", MAKING_TIME).arg(tree).arg(to);
+    command.args(["-nopad", "-noappend", "-root-owned", "-no-xattrs", "-quiet", "-no-progress"]).args(options);
+    command.args(["-p", "/dev d 755 0 0", "-p", "/dev/console c 600 0 0 5 1"]);
+    run(&mut command).expect_status(0);
+}
+
+/// Puts a root of `mebibytes` MiB that begins with `root`, and a boot partition, into one disk.
+fn assemble(to: &Path, boot: BootKind, root: &[u8], mebibytes: usize, kernel: &Path) {
+    let scratch = tempfile::tempdir().unwrap();
+    let boot_part = scratch.path().join("boot");
     match boot {
         BootKind::Efi => make_fat(&boot_part, kernel, scratch.path()),
         BootKind::Bios => {
@@ -66,13 +100,12 @@ pub(crate) fn image(to: &Path, boot: BootKind, root: RootKind, tree: &Path, kern
             mke2fs(&boot_part, "kernel", 4096, "^has_journal,^metadata_csum,^64bit,uninit_bg", 16, &folder);
         }
     }
-    mke2fs(&root_part, "rootfs", root.block_size, root.features, root.mebibytes, tree);
     let root_start = BOOT_START + BOOT_SECTORS;
-    let root_sectors = root.mebibytes * 2048;
+    let root_sectors = mebibytes * 2048;
     let mut disk = vec![0; (root_start + root_sectors + 63) * SECTOR];
     disk[BOOT_START * SECTOR..root_start * SECTOR].copy_from_slice(&std::fs::read(&boot_part).unwrap());
-    let root_range = root_start * SECTOR..(root_start + root_sectors) * SECTOR;
-    disk[root_range].copy_from_slice(&std::fs::read(&root_part).unwrap());
+    assert!(root.len() <= root_sectors * SECTOR, "{} bytes of root", root.len());
+    disk[root_start * SECTOR..][..root.len()].copy_from_slice(root);
     match boot {
         BootKind::Efi => write_gpt(&mut disk, root_start, root_sectors),
         BootKind::Bios => write_mbr(&mut disk, root_start, root_sectors),

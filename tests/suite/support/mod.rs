@@ -19,7 +19,9 @@ pub(crate) use disk::{Partition, SECTOR, partitions, raw_disk, write_partition};
 pub(crate) use judge::{Job, judge};
 pub(crate) use kmodloader::{Insertion, load_order};
 pub(crate) use machine::boot;
-pub(crate) use made::{BootKind, RootKind, fix_gpt_checksums, image, system_of_fixture};
+pub(crate) use made::{
+    BootKind, OPENWRT, RootKind, fix_gpt_checksums, image, mksquashfs, squashfs_image, system_of_fixture,
+};
 pub(crate) use oracle::{copy_kernel, debugfs, e2fsck, fsck_fat, gzip_readers_agree, modinfo, rdump, tool};
 pub(crate) use program::{Ran, ibwrt, run};
 pub(crate) use tree::{Tree, sha256};

@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mke2fs", "e2fsprogs"),
     ("mkfs.fat", "dosfstools"),
     ("mmd", "mtools"),
+    ("mksquashfs", "squashfs-tools"),
     ("modinfo", "kmod"),
     ("pigz", "pigz"),
     ("python3", "python3"),
