@@ -137,12 +137,11 @@ fn a_disk_that_cannot_be_read_is_refused_with_the_command_to_run() {
     qemu_img(folder.path(), &["create", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "above.qcow2"]);
     convert("vmdk", "subformat=monolithicSparse", "base.vmdk");
     qemu_img(folder.path(), &["create", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "above.vmdk"]);
-    let secret = ["--object", "secret,id=key,data=geheim", "-f", "raw", "-O", "qcow2"];
-    let locked =
-        ["-o", "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10", "openwrt.img", "locked.qcow2"];
-    qemu_img(folder.path(), &[&["convert"], &secret[..], &locked[..]].concat());
     let whole = std::fs::read(folder.path().join("base.qcow2")).unwrap();
     std::fs::write(folder.path().join("cut.qcow2"), &whole[..whole.len() / 2]).unwrap();
+    // QEMU's own encryption measures the processor's time first, which fails on a busy host.
+    let locked = [&whole[..35], &[2], &whole[36..]].concat();
+    std::fs::write(folder.path().join("locked.qcow2"), locked).unwrap();
     let before = listing(folder.path());
     let job = job();
     for (name, status, reason) in [
