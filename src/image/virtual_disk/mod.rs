@@ -2,7 +2,7 @@
 //!
 //! Own readers: `qcow2-core` 0.3 refuses clusters of 2 MiB and Zstandard, overlooks the marks of a damaged file, and takes
 //! a cut one for a shorter disk; `vmdk-core` 0.8 takes the difference to a parent for a whole disk; both walk through every
-//! byte of a sparse disk, and bring nine crates, a second inflate among them. `imago` 0.2 brings 22, and reads no sparse
+//! byte of a sparse disk, and bring nine crates, a second inflate among them. `imago` 0.2 brings 21, and reads no sparse
 //! VMDK.
 
 mod place;

@@ -3,8 +3,8 @@
 //!
 //! Own writers, because no other way keeps the promise of the same bytes from the same inputs in one static binary:
 //! `qemu-img` is a second program, and draws the content identifier of a VMDK file and the UUIDs of VDI and VHDX files at
-//! random; of the crates, `imago` 0.2 writes qcow2 only and brings 21 further crates, `qcow2-rs` 0.1 wants an
-//! asynchronous runtime and `io_uring`, and `vhdx` 0.1, `vmdk-core` 0.8, `qcow2-core` 0.3 and `vhdx-core` 0.4 only read.
+//! random; of the crates, `imago` 0.2 writes qcow2 alone and brings 21 crates, `qcow2-rs` 0.1 wants tokio, `vhdx` 0.1
+//! makes no new files, and `vmdk-core` 0.8, `qcow2-core` 0.3 and `vhdx-core` 0.4 only read.
 
 mod blocks;
 mod identity;
