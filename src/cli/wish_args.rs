@@ -35,6 +35,9 @@ pub(super) struct Additions {
     /// A folder that is searched for what the packages need (repeatable)
     #[arg(long, value_name = "DIR")]
     pub(super) package_dir: Vec<PathBuf>,
+    /// Leave the modules out of the package database; they are registered there as kmod-ibwrt otherwise
+    #[arg(long)]
+    pub(super) no_register: bool,
     /// The system's host name
     #[arg(long, value_name = "NAME")]
     pub(super) hostname: Option<String>,
@@ -91,6 +94,7 @@ pub(super) fn to_wishes(wishes: &Wishes, additions: &Additions, kernel: &Kernel)
     CommandLineWishes {
         modules: additions.modules.clone(),
         packages: additions.package.clone(),
+        no_register: additions.no_register,
         package_folders: additions.package_dir.clone(),
         hostname: additions.hostname.clone(),
         root_password_hash: additions.root_password_hash.clone(),

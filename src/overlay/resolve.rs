@@ -60,6 +60,8 @@ pub(crate) struct Resolved {
     pub(crate) packages: Vec<PathBuf>,
     /// Packages that overlays bring: what errors call them, and their bytes.
     pub(crate) package_files: Vec<(String, Vec<u8>)>,
+    /// Whether modules that come without a package are registered as one.
+    pub(crate) is_registered: bool,
     /// Folders that are searched for what packages need.
     pub(crate) package_folders: Vec<PathBuf>,
 }
@@ -78,6 +80,7 @@ pub(crate) fn resolve(recipe: &Recipe) -> Result<Resolved> {
         module_sources: recipe.modules.clone(),
         packages: recipe.packages.clone(),
         package_folders: recipe.package_folders.clone(),
+        is_registered: !recipe.leaves_unregistered,
         ..Resolved::default()
     };
     let mut environment = template::environment();

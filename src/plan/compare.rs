@@ -8,7 +8,7 @@ use crate::openwrt::{MODULES_DIRECTORY, System};
 
 use super::autoload::autoload;
 use super::draft::Draft;
-use super::install::Registry;
+use super::install::{OWN_PACKAGE, Registry, own_modules};
 use super::loading::Dependencies;
 use super::packages::kernel_version;
 use super::{Edit, Finding, Need, Wishes, files, install, remarks};
@@ -55,14 +55,15 @@ pub(crate) fn plan(system: &System, release: &KernelRelease, wishes: &Wishes) ->
     for release in &wishes.obsolete {
         draft.remove_directory(&format!("{MODULES_DIRECTORY}/{release}"), "kernel swap");
     }
-    let mut registry = Registry::new(system, &[]);
+    let mut registry = Registry::new(system, &[OWN_PACKAGE]);
     install::packages(&mut draft, system, &mut registry, &wishes.packages, &mut findings)?;
-    files::modules(&mut draft, system, release, &wishes.modules, &mut findings)?;
+    let modules = files::modules(&mut draft, system, release, &wishes.modules, &mut findings)?;
     files::files(&mut draft, &wishes.files, &mut findings)?;
     files::lines(&mut draft, &wishes.lines)?;
     files::login(&mut draft, wishes)?;
     kernel_version(&mut draft, system, wishes.kernel_version.as_deref())?;
     autoload(&mut draft, &dependencies, &wishes.autoload, &mut findings)?;
+    findings.extend(own_modules(&draft, system, release, &mut registry, wishes, &modules));
     registry.write(&mut draft)?;
     findings.extend(remarks::loading(draft.tree(), system, release, wishes, &dependencies));
     let edits = draft.into_edits();

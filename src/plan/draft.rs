@@ -133,6 +133,18 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whether what is wanted at `place` is not there yet.
+    pub(super) fn changes(&self, place: &str) -> bool {
+        self.wanted.get(place).is_some_and(|wanted| self.edit(place, wanted).is_some())
+    }
+
+    /// Paths of files and links that are wanted where nothing is now.
+    pub(super) fn added(&self) -> impl Iterator<Item = &str> {
+        let is_new = |path: &str| self.system.tree.node(path).is_none() || self.removed.contains_key(path);
+        let files = self.wanted.iter().filter(|(_, wanted)| wanted.content != Content::Directory);
+        files.map(|(path, _)| path.as_str()).filter(move |path| is_new(path))
+    }
+
     /// Wants nothing at `path`, unless something is wanted there later.
     pub(super) fn remove_file(&mut self, path: &str, reason: &str) {
         let Some(place) = self.tree.place(path) else { return };

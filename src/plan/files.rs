@@ -14,14 +14,15 @@ const SHADOW: &str = "/etc/shadow";
 const VOLATILE: [&str; 4] = ["/tmp/", "/proc/", "/sys/", "/dev/"];
 
 /// Wants the modules flat in the kernel's directory; a file that kmodloader already takes for the same name is
-/// replaced under its own spelling, since of two the first in byte order wins.
+/// replaced under its own spelling, since of two the first in byte order wins. Answers where they stand.
 pub(super) fn modules(
     draft: &mut Draft<'_>,
     system: &System,
     release: &KernelRelease,
     wishes: &[ModuleWish],
     findings: &mut Vec<Finding>,
-) -> Result<()> {
+) -> Result<Vec<String>> {
+    let mut places = Vec::new();
     check_component(release.as_str(), "the kernel's release")?;
     let installed = system.module_directory(release);
     for wish in wishes {
@@ -30,7 +31,7 @@ pub(super) fn modules(
         let file_name = known.map_or(wish.file_name.as_str(), |module| module.file_name());
         let path = format!("{MODULES_DIRECTORY}/{release}/{file_name}");
         let content = Content::File(wish.bytes.clone());
-        draft.put(&path, content, Attributes::root(0o644), &wish.reason, Stage::Module)?;
+        places.push(draft.put(&path, content, Attributes::root(0o644), &wish.reason, Stage::Module)?);
         let twins = installed.map_or(&[][..], |directory| &directory.modules);
         let twins: Vec<&str> =
             twins.iter().filter(|module| module.name == wish.name).map(|module| module.file_name()).collect();
@@ -48,7 +49,7 @@ pub(super) fn modules(
             });
         }
     }
-    Ok(())
+    Ok(places)
 }
 
 /// Wants files, directories and symlinks.

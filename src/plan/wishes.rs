@@ -159,6 +159,8 @@ pub(crate) struct Wishes {
     pub(crate) autoload: Vec<AutoloadWish>,
     /// Packages to be installed, before everything else.
     pub(crate) packages: PackageWishes,
+    /// Whether modules that come without a package are registered as one of this program's own.
+    pub(crate) is_registered: bool,
     /// Modules that are needed and that the image has already, with the reason.
     pub(crate) kept: Vec<(ModuleName, String)>,
     /// Files to be present. Parent directories are made as needed (0755 root).

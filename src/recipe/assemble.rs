@@ -43,6 +43,7 @@ impl Recipe {
             modules: paths(input.modules),
             packages: paths(input.packages),
             package_folders: paths(input.package_dirs),
+            leaves_unregistered: input.register == Some(false),
             kernel: input.kernel.map(PathBuf::from),
             kernel_version: input.kernel_version,
             replace_modules: input.replace_modules,
@@ -87,6 +88,7 @@ impl Recipe {
         }
         self.modules.extend(wishes.modules.iter().cloned());
         self.packages.extend(wishes.packages.iter().cloned());
+        self.leaves_unregistered |= wishes.no_register;
         self.package_folders.extend(wishes.package_folders.iter().cloned());
         if let Some(kernel) = &wishes.kernel {
             self.kernel = Some(kernel.clone());

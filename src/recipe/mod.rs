@@ -40,6 +40,8 @@ pub(crate) struct CommandLineWishes {
     pub(crate) packages: Vec<PathBuf>,
     /// `--package-dir`, in order.
     pub(crate) package_folders: Vec<PathBuf>,
+    /// `--no-register`.
+    pub(crate) no_register: bool,
     /// `--set key=value`, in order.
     pub(crate) settings: Vec<String>,
     /// `--hostname`.
@@ -75,6 +77,8 @@ pub(crate) struct Recipe {
     pub(crate) packages: Vec<PathBuf>,
     /// Folders that are searched for what packages need.
     pub(crate) package_folders: Vec<PathBuf>,
+    /// Whether modules that come without a package are not registered.
+    pub(crate) leaves_unregistered: bool,
     /// A bzImage that takes the place of the image's kernel.
     pub(crate) kernel: Option<PathBuf>,
     /// New version of the package `kernel`, for that bzImage.

@@ -24,6 +24,8 @@ pub(crate) struct RecipeInput {
     pub(crate) packages: Vec<String>,
     /// Folders that are searched for what the packages need; relative to the recipe.
     pub(crate) package_dirs: Vec<String>,
+    /// Whether modules that come without a package are registered in the package database, as `kmod-ibwrt`; true by default.
+    pub(crate) register: Option<bool>,
     /// A bzImage that takes the place of the image's kernel; relative to the recipe.
     pub(crate) kernel: Option<String>,
     /// New version of the package `kernel`, which otherwise keeps its version when the kernel is replaced.
@@ -197,7 +199,7 @@ anything = 1
             "packages",
             "replace_modules",
         ];
-        expected.extend(["backup_gpt", "discard_overlay"]);
+        expected.extend(["backup_gpt", "discard_overlay", "register"]);
         expected.extend(["root_password_hash", "rootfs_size", "ssh_keys"]);
         expected.extend(Overlay::builtin_names());
         expected.sort_unstable();

@@ -63,6 +63,7 @@ pub(super) fn wishes(
         ssh_keys: resolved.ssh_keys.clone(),
         obsolete: set.obsolete.clone(),
         packages,
+        is_registered: resolved.is_registered,
         kept: selection.kept,
         findings: resolved.findings.iter().chain(&set.findings).cloned().collect(),
         ..Wishes::default()

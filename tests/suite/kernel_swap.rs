@@ -136,7 +136,8 @@ fn a_stock_image_is_accepted_with_the_kernel_of_the_modules() {
     let (before, after) = judge_swap(&job, &kernel);
     assert_eq!(fat_problems(&before), fat_problems(&after));
     let status = "usr/lib/opkg/status";
-    assert_eq!(before.root_files(status), after.root_files(status), "the package keeps its version");
+    let [was, is] = [&before, &after].map(|parts| String::from_utf8(parts.root_files(status)[status].clone()).unwrap());
+    assert!(is.strip_prefix(&was).is_some_and(|added| added.starts_with("Package: kmod-ibwrt\n")), "{is}");
     let (was, is) = (tree::read(&before.root()), tree::read(&after.root()));
     for (path, entry) in was.iter().filter(|(path, _)| path.starts_with("/lib/modules/") && path.ends_with(".ko")) {
         assert_eq!(Some(entry), is.get(path), "{path} changed");
@@ -196,7 +197,7 @@ fn the_dry_run_shows_the_edit_and_its_partition() {
 }
 
 #[test]
-fn the_package_gets_the_version_that_is_given_and_nothing_else_of_the_database_changes() {
+fn the_given_version_is_all_that_changes_in_the_database_beside_the_registered_modules() {
     let kernel = fixture("bzImage-with-ib");
     let version = "6.12.117~fedcba9876543210-r2";
     let job = job(&fixture(EFI), &fixture_modules(), &kernel, &["--kernel-version", version]);
@@ -209,7 +210,14 @@ fn the_package_gets_the_version_that_is_given_and_nothing_else_of_the_database_c
             false => was.clone(),
         };
         assert_eq!(path.contains("kernel.control") || path.ends_with("status"), text != was, "{path}");
-        assert_eq!(String::from_utf8(after.root_files(&path)[&path].clone()).unwrap(), text, "{path}");
+        let is = String::from_utf8(after.root_files(&path)[&path].clone()).unwrap();
+        let added = is.strip_prefix(&text).unwrap_or_else(|| panic!("{path}: {is}"));
+        // The modules are registered with the new version.
+        let expected = format!("Package: kmod-ibwrt\nVersion: {version}\nDepends: kernel (={version})\n");
+        assert!(
+            if path.ends_with("/status") { added.starts_with(&expected) } else { added.is_empty() },
+            "{path}: {added}"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod conffiles;
 mod files;
+mod own_modules;
 mod registry;
 mod remarks;
 mod services;
@@ -12,6 +13,7 @@ use super::{Finding, PackageWishes};
 use crate::error::{At as _, Result};
 use crate::openwrt::System;
 
+pub(super) use own_modules::{OWN_PACKAGE, modules as own_modules};
 pub(super) use registry::Registry;
 
 /// Wants everything that the chosen packages bring: files, users, links that enable services, alternatives, and their

@@ -32,20 +32,20 @@ const OPKG_ENDINGS: [&str; 10] = [
 
 /// One package's entry, to be written.
 #[derive(Debug, Clone)]
-struct Entry {
-    name: String,
+pub(super) struct Entry {
+    pub(super) name: String,
     /// The stanza; with opkg in `status`, with apk in `installed`.
-    stanza: String,
+    pub(super) stanza: String,
     /// opkg: files of `info`, by ending.
-    beside: BTreeMap<String, (Vec<u8>, u16)>,
+    pub(super) beside: BTreeMap<String, (Vec<u8>, u16)>,
     /// apk: its line in `world`, where it was asked for.
-    world: Option<String>,
+    pub(super) world: Option<String>,
     /// apk: its identity and that of the version before it, and what its scripts are called.
-    identity: String,
-    old: Option<Installed>,
-    scripts: Vec<Script>,
-    triggers: Vec<String>,
-    time: u64,
+    pub(super) identity: String,
+    pub(super) old: Option<Installed>,
+    pub(super) scripts: Vec<Script>,
+    pub(super) triggers: Vec<String>,
+    pub(super) time: u64,
 }
 
 /// The database, as it will be.
@@ -135,7 +135,7 @@ impl Registry {
     }
 
     /// Puts a package into the database, and takes its files from whoever had them.
-    fn register(&mut self, installed: Installed, entry: Entry) {
+    pub(super) fn register(&mut self, installed: Installed, entry: Entry) {
         let Some(database) = &mut self.database else { return };
         database.packages.retain(|known| known.name != installed.name);
         for known in &mut database.packages {
@@ -233,7 +233,8 @@ impl Registry {
     }
 }
 
-fn blank(name: &str) -> Entry {
+/// An entry of which only the name is known.
+pub(super) fn blank(name: &str) -> Entry {
     Entry {
         name: name.to_owned(),
         stanza: String::new(),

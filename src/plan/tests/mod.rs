@@ -4,6 +4,7 @@ mod autoload;
 mod files;
 mod packages;
 mod random;
+mod registration;
 
 use std::sync::Arc;
 
