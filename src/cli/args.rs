@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::host_args::HostsArguments;
+use super::input_args::InputArguments;
 use super::sign_args::{KeygenArguments, Signing, Trust};
 use super::wish_args::{Additions, BootedBy, Kernel, Size, Wishes, to_wishes};
 use crate::recipe::CommandLineWishes;
@@ -155,15 +156,18 @@ pub(super) enum Command {
 
 /// Put InfiniBand support into an image.
 ///
-/// Takes an OpenWrt x86_64 combined image, or a root filesystem alone (…-rootfs.img.gz), plans what has to change, carries
-/// it out on a copy, checks the result, and only then gives the output its name. The input is never touched. Patching twice
-/// changes nothing.
+/// Takes an OpenWrt x86_64 combined image, a root filesystem alone (…-rootfs.img.gz) or one unpacked into a folder
+/// (--rootdir), plans what has to change, carries it out on a copy, checks the result, and only then gives the output its
+/// name. The input is never touched. Patching twice changes nothing.
+///
+/// An unpacked tree needs no privileges: whoever owns its folder stands for root in it. Owner and permissions of everything
+/// that is written are in the report; files get their permissions, and their owner where the process may give files away.
 #[derive(Debug, Args)]
 #[command(after_long_help = PATCH_EXAMPLES)]
 pub(super) struct PatchArguments {
-    /// The image (.img, .img.gz, .qcow2 or .vmdk); never touched
-    pub(super) image: PathBuf,
-    /// Where the result goes; the ending is the form: .img.gz, .img, .qcow2, .vmdk, .vdi or .vhdx
+    #[command(flatten)]
+    pub(super) input: InputArguments,
+    /// Where the result goes; the ending is the form: .img.gz, .img, .qcow2, .vmdk, .vdi or .vhdx. For a tree a new folder
     #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
     pub(super) output: Option<PathBuf>,
     #[command(flatten)]
@@ -176,6 +180,9 @@ pub(super) struct PatchArguments {
     pub(super) size: Size,
     #[command(flatten)]
     pub(super) signing: Signing,
+    /// Of a tree, write only the files, directories and links that are added or replaced: what ImageBuilder's FILES= takes
+    #[arg(long, help_heading = "Running", requires = "rootdir", conflicts_with = "image")]
+    pub(super) only_changes: bool,
     /// Print the plan and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
     pub(super) dry_run: bool,
@@ -186,9 +193,9 @@ pub(super) struct PatchArguments {
     #[arg(long, help_heading = "Running")]
     pub(super) keep_debug: bool,
     /// Write sha256sums beside the output even where there is none
-    #[arg(long, help_heading = "Running")]
+    #[arg(long, help_heading = "Running", conflicts_with = "rootdir")]
     pub(super) sums: bool,
-    /// Replace the output if it exists
+    /// Replace the output if it exists; of folders only those that hold a root filesystem's tree
     #[arg(short, long, help_heading = "Running")]
     pub(super) force: bool,
     /// Write the output although this check fails (repeatable)
@@ -221,6 +228,11 @@ Examples:
     ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-rootfs.img.gz \\
         --kernel openwrt-24.10.0-x86-64-generic-kernel.bin \\
         --modules linux-6.6.106 --overlay connectx3 -o rootfs.img.gz
+
+  The tree that ImageBuilder or a container has; then only what FILES= is to add:
+    ibwrt patch --rootdir root-x86 --modules linux-6.6.106 --overlay connectx3 -o root-ib
+    ibwrt patch --rootdir root-x86 --modules linux-6.6.106 --overlay connectx3 \\
+        --only-changes -o files && make image PROFILE=generic FILES=files
 
   Everything in one file, with a host name and a key of one's own:
     ibwrt patch image.img.gz --recipe site.toml --hostname fabric-gw \\
@@ -258,9 +270,13 @@ impl PatchArguments {
 #[derive(Debug, Args)]
 #[command(after_long_help = VERIFY_EXAMPLES)]
 pub(super) struct VerifyArguments {
-    /// The image (.img, .img.gz, .qcow2 or .vmdk)
-    #[arg(required_unless_present = "list_checks")]
+    /// The image (.img, .img.gz, .qcow2 or .vmdk); never touched
+    #[arg(required_unless_present_any = ["list_checks", "rootdir"], conflicts_with = "rootdir")]
     pub(super) image: Option<PathBuf>,
+    /// A root filesystem unpacked into a folder, in the place of IMAGE, as ImageBuilder and containers have it; never
+    /// touched
+    #[arg(long, value_name = "DIR")]
+    pub(super) rootdir: Option<PathBuf>,
     #[command(flatten)]
     pub(super) wishes: Wishes,
     #[command(flatten)]
@@ -309,8 +325,8 @@ Examples:
     after_long_help = "Examples:\n  ibwrt inspect router.img.gz\n  ibwrt inspect router.img.gz --format json | jq .table"
 )]
 pub(super) struct InspectArguments {
-    /// The image (.img, .img.gz, .qcow2 or .vmdk)
-    pub(super) image: PathBuf,
+    #[command(flatten)]
+    pub(super) input: InputArguments,
 }
 
 /// Draw the module graph of an image.
@@ -324,8 +340,8 @@ pub(super) struct InspectArguments {
                              ibwrt graph router.img.gz --format json\n  \
                              ibwrt graph rootfs.img.gz --kernel bzImage -o modules.svg")]
 pub(super) struct GraphArguments {
-    /// The image (.img, .img.gz, .qcow2 or .vmdk); never touched
-    pub(super) image: PathBuf,
+    #[command(flatten)]
+    pub(super) input: InputArguments,
     #[command(flatten)]
     pub(super) booted_by: BootedBy,
     /// Where the picture goes: .svg, .dot or .gv; standard output without it, or for -

@@ -13,11 +13,12 @@ use crate::seal::Document;
 use crate::task::{self, GraphReport};
 
 pub(super) fn run(arguments: &GraphArguments, terminal: &Terminal) -> Result<ExitCode> {
+    let input = arguments.input.to_input();
     let path = arguments.output.as_deref().filter(|path| *path != Path::new("-"));
     let form = form(arguments.form, path)?;
-    let output = path.map(|path| Document::prepare(path, &arguments.image, arguments.force)).transpose()?;
+    let output = path.map(|path| Document::prepare(path, input.path(), arguments.force)).transpose()?;
     let scope = if arguments.all { Scope::All } else { Scope::Infiniband };
-    let report = task::graph(&arguments.image, arguments.booted_by.kernel.as_deref(), scope, terminal.progress())?;
+    let report = task::graph(&input, arguments.booted_by.kernel.as_deref(), scope, terminal.progress())?;
     let draw = || picture(&report, form);
     match (output, path) {
         (Some(output), Some(path)) => {

@@ -4,17 +4,17 @@ use std::process::ExitCode;
 
 use super::args::InspectArguments;
 use super::page::{Page, number, size};
-use super::patch::container;
+use super::patch::file;
 use super::terminal::Terminal;
 use crate::error::Result;
 use crate::filesystem::{Kind, LiveOverlay, Space};
-use crate::image::{Partition, SECTOR, Scheme, Trailer, TrailerKind};
+use crate::image::{Container, Partition, SECTOR, Scheme, Trailer, TrailerKind};
 use crate::kernel::Proof;
 use crate::openwrt::{PackageDatabase, Release};
 use crate::task::{self, FilesystemRow, InspectReport, KernelFacts};
 
 pub(super) fn run(arguments: &InspectArguments, terminal: &Terminal) -> Result<ExitCode> {
-    let report = task::inspect(&arguments.image, terminal.progress())?;
+    let report = task::inspect(&arguments.input.to_input(), terminal.progress())?;
     terminal.report(&report, || {
         let mut page = Page::new();
         render(&mut page, &report);
@@ -24,18 +24,9 @@ pub(super) fn run(arguments: &InspectArguments, terminal: &Terminal) -> Result<E
 }
 
 fn render(page: &mut Page, report: &InspectReport) {
-    page.heading(&format!("Image {}", report.image.display()));
-    container(page, &report.container);
-    page.fact("sha256", &report.container.sha256);
-    page.fact("disk", &format!("{} ({} bytes)", size(report.disk_length), report.disk_length));
-    for trailer in &report.container.trailers {
-        page.fact("trailer", &trailer_text(trailer));
-    }
-    if let Some(signature) = &report.signature {
-        page.fact("signature", signature);
-    }
-    if report.container.unknown_tail > 0 {
-        page.fact("tail", &format!("{} of unknown data behind the image", size(report.container.unknown_tail)));
+    match &report.container {
+        Some(container) => wrapping(page, report, container),
+        None => page.heading(&format!("Tree {}", report.image.display())),
     }
     partitions(page, report);
     system(page, report);
@@ -44,6 +35,24 @@ fn render(page: &mut Page, report: &InspectReport) {
         for remark in &report.remarks {
             page.hanging("  - ", 4, remark);
         }
+    }
+}
+
+fn wrapping(page: &mut Page, report: &InspectReport, container: &Container) {
+    page.heading(&format!("Image {}", report.image.display()));
+    file(page, container);
+    page.fact("sha256", &container.sha256);
+    if let Some(length) = report.disk_length {
+        page.fact("disk", &format!("{} ({length} bytes)", size(length)));
+    }
+    for trailer in &container.trailers {
+        page.fact("trailer", &trailer_text(trailer));
+    }
+    if let Some(signature) = &report.signature {
+        page.fact("signature", signature);
+    }
+    if container.unknown_tail > 0 {
+        page.fact("tail", &format!("{} of unknown data behind the image", size(container.unknown_tail)));
     }
 }
 
@@ -74,14 +83,16 @@ fn partitions(page: &mut Page, report: &InspectReport) {
     }
 }
 
-/// The one filesystem of an image without partitions.
+/// The one filesystem of an image without partitions, or of a tree.
 fn whole(page: &mut Page, report: &InspectReport) {
     page.heading("Root filesystem");
     for row in &report.filesystems {
-        page.fact("kind", &format!("{}, {}, no partitions", kind_name(row.kind), size(report.disk_length)));
+        let length = report.disk_length.map(|length| format!(", {}, no partitions", size(length))).unwrap_or_default();
+        page.fact("kind", &format!("{}{length}", kind_name(row.kind)));
         if let Some(space) = &row.space {
             page.fact("", &space_text(space));
         }
+        squashfs(page, row);
     }
 }
 
@@ -125,6 +136,7 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Erofs => "EROFS (read-only)",
         Kind::F2fs => "F2FS",
         Kind::Luks => "LUKS (encrypted)",
+        Kind::Directory => "files in a folder",
         Kind::Empty => "empty",
         Kind::Unknown => "unknown content",
     }
@@ -163,7 +175,8 @@ fn system(page: &mut Page, report: &InspectReport) {
         modules => page.fact("InfiniBand", &format!("{}: {}", number(modules.len(), "module"), modules.join(", "))),
     }
     page.gap();
-    page.paragraph(0, "What this means for InfiniBand: `ibwrt verify IMAGE`");
+    let input = if report.container.is_some() { "IMAGE" } else { "--rootdir DIR" };
+    page.paragraph(0, &format!("What this means for InfiniBand: `ibwrt verify {input}`"));
 }
 
 fn kernel_facts(page: &mut Page, kernel: &KernelFacts) {
@@ -225,9 +238,9 @@ mod tests {
         let specimen = Specimen::stock();
         let report = InspectReport {
             image: "router.img.gz".into(),
-            container: specimen.image.container.clone(),
+            container: Some(specimen.image.container.clone()),
             signature: None,
-            disk_length: specimen.image.disk.length(),
+            disk_length: Some(specimen.image.disk.length()),
             table: specimen.image.table.clone(),
             filesystems: vec![
                 FilesystemRow {

@@ -9,6 +9,7 @@ mod demo;
 mod graph;
 mod host_args;
 mod hosts;
+mod input_args;
 mod inspect;
 mod keygen;
 mod manual;

@@ -9,15 +9,18 @@ use super::terminal::Terminal;
 use super::{render_checks, render_edits, render_growth};
 use crate::error::{Error, Result};
 use crate::image::{Container, Form, PartitionTable, Scheme};
-use crate::task::{self, ModuleRow, OutputFacts, PackageRow, PatchOutcome, PatchReport, PatchRequest, RootGrowth};
+use crate::task::{
+    self, ModuleRow, OutputFacts, PackageRow, PatchOutcome, PatchReport, PatchRequest, RootGrowth, TreeFacts,
+};
 
 /// Environment variable for the timestamp of what is written (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 pub(super) fn run(arguments: &PatchArguments, terminal: &Terminal) -> Result<ExitCode> {
     let request = PatchRequest {
-        image: arguments.image.clone(),
+        input: arguments.input.to_input(),
         output: arguments.output.clone(),
+        only_changes: arguments.only_changes,
         wishes: arguments.to_wishes(),
         dry_run: arguments.dry_run,
         keep_debug: arguments.keep_debug,
@@ -95,12 +98,15 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     // Giving an overlay up, or another size, changes the image too; a finding says so.
     let grew = report.growth.as_ref().is_some_and(RootGrowth::is_change);
     if !report.edits.is_empty() || (report.discarded_overlay.is_none() && !grew) {
-        render_edits::edits(page, &report.edits, report.outcome != PatchOutcome::Written);
+        let planned = report.outcome != PatchOutcome::Written;
+        render_edits::edits(page, &report.edits, planned, report.container.is_none());
     }
     if let Some(space) = &report.boot_space {
         render_edits::space(page, "Room on the boot partition", space);
     }
-    render_edits::space(page, "Room in the root filesystem", &report.space);
+    if let Some(space) = &report.space {
+        render_edits::space(page, "Room in the root filesystem", space);
+    }
     render_edits::findings(page, &report.findings);
     // Failed checks of a refused result are an error, said on stderr; here they would stand twice.
     let checks = report.checks.as_ref().filter(|_| report.outcome == PatchOutcome::Written);
@@ -113,27 +119,37 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
             render_checks::summary(page, checks);
         }
     }
-    match (&report.output, report.outcome) {
-        (Some(output), _) => written(page, output),
-        (None, PatchOutcome::Planned) => {
-            page.gap();
-            page.line(&Tone::Strong.paint("Dry run: nothing was written."));
-        }
-        (None, _) => {}
+    if let Some(output) = &report.output {
+        written(page, output);
+    }
+    if let Some(tree) = &report.tree {
+        written_tree(page, tree);
+    }
+    if report.outcome == PatchOutcome::Planned {
+        page.gap();
+        page.line(&Tone::Strong.paint("Dry run: nothing was written."));
     }
 }
 
 fn opened(page: &mut Page, report: &PatchReport) {
-    page.heading(&format!("Image {}", report.image.display()));
-    container(page, &report.container);
+    match &report.container {
+        Some(container) => {
+            page.heading(&format!("Image {}", report.image.display()));
+            file(page, container);
+        }
+        None => page.heading(&format!("Tree {}", report.image.display())),
+    }
     let release = &report.release;
     let system = match (release.description.as_str(), release.target.as_str()) {
         ("", _) => "OpenWrt".to_owned(),
         (description, "") => description.to_owned(),
         (description, target) => format!("{description}, {target}"),
     };
-    let partitions = report.table.as_ref().map_or_else(|| "none: a root filesystem alone".to_owned(), partitions);
-    page.fact("partitions", &partitions);
+    match &report.table {
+        Some(table) => page.fact("partitions", &partitions(table)),
+        None if report.container.is_some() => page.fact("partitions", "none: a root filesystem alone"),
+        None => {}
+    }
     let kernel = report.kernel_swap.as_ref().and_then(|swap| swap.release_before.as_ref());
     page.fact("system", &format!("{system}, kernel {}", kernel.unwrap_or(&report.kernel_release)));
     if let Some(swap) = &report.kernel_swap {
@@ -181,7 +197,7 @@ fn partitions(table: &PartitionTable) -> String {
 }
 
 /// The wrapping of an image.
-pub(super) fn container(page: &mut Page, container: &Container) {
+pub(super) fn file(page: &mut Page, container: &Container) {
     page.fact("file", &format!("{}, {}", container.form.name(), size(container.file_length)));
 }
 
@@ -197,12 +213,27 @@ fn written(page: &mut Page, output: &OutputFacts) {
     }
 }
 
+fn written_tree(page: &mut Page, tree: &TreeFacts) {
+    page.heading("Written");
+    let what = if tree.only_changes { "what changes" } else { "the whole tree" };
+    page.fact("output", &format!("{} ({what})", tree.path.display()));
+    let files = number(tree.files, "file");
+    page.fact("", &format!("{files}, {} in all, in {}", size(tree.bytes), directories(tree.directories)));
+}
+
+fn directories(count: usize) -> String {
+    if count == 1 { "1 directory".to_owned() } else { format!("{count} directories") }
+}
+
 /// What to type next.
 fn next(page: &mut Page, report: &PatchReport) {
     if report.outcome == PatchOutcome::Refused {
         return;
     }
     page.heading("Next");
+    if let Some(tree) = &report.tree {
+        return next_to_tree(page, report, tree);
+    }
     let Some(output) = &report.output else {
         page.paragraph(2, "Run it again without --dry-run and with -o OUT.");
         return;
@@ -210,8 +241,7 @@ fn next(page: &mut Page, report: &PatchReport) {
     page.paragraph(2, "Check it again at any time:");
     let verify = check_command(&output.path, output.form, &report.overlays);
     if report.table.is_none() {
-        let kernel = report.kernel_file.as_ref().map_or_else(|| "BZIMAGE".to_owned(), |file| quoted(file));
-        page.command(&format!("{verify} --kernel {kernel}"));
+        page.command(&format!("{verify}{}", kernel_option(report)));
         page.paragraph(2, "Write it to the root partition, /dev/sdX2 here (all that is on that partition is lost):");
         page.command(&write_command(&output.path, output.form, "/dev/sdX2"));
         return;
@@ -266,10 +296,31 @@ fn attach_command(image: &Path, form: Form) -> Option<(&'static str, String)> {
     })
 }
 
+fn next_to_tree(page: &mut Page, report: &PatchReport, tree: &TreeFacts) {
+    let folder = quoted(&tree.path);
+    if tree.only_changes {
+        page.paragraph(2, "Let ImageBuilder lay it over the system that it builds:");
+        page.command(&format!("make image PROFILE=generic FILES={folder}"));
+        return;
+    }
+    page.paragraph(2, "Check it again at any time:");
+    let overlays = overlay_options(&report.overlays);
+    page.command(&format!("ibwrt verify --rootdir {folder}{overlays}{}", kernel_option(report)));
+}
+
+/// The option that names the kernel of a root without one.
+fn kernel_option(report: &PatchReport) -> String {
+    let kernel = report.kernel_file.as_ref().map_or_else(|| "BZIMAGE".to_owned(), |file| quoted(file));
+    format!(" --kernel {kernel}")
+}
+
 /// The command that verifies `image`.
 pub(super) fn verify_command(image: &Path, overlays: &[String]) -> String {
-    let overlays: String = overlays.iter().map(|name| format!(" --overlay {}", quoted(Path::new(name)))).collect();
-    format!("ibwrt verify {}{overlays}", quoted(image))
+    format!("ibwrt verify {}{}", quoted(image), overlay_options(overlays))
+}
+
+fn overlay_options(overlays: &[String]) -> String {
+    overlays.iter().map(|name| format!(" --overlay {}", quoted(Path::new(name)))).collect()
 }
 
 /// The command that writes `image` to a disk or partition.

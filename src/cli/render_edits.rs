@@ -15,8 +15,8 @@ const GROUPS: [(Change, &str); 4] = [
 /// Width of the path's column; longer paths push their line further.
 const PATH: usize = 50;
 
-/// All edits, grouped. `planned` says that they are still to come.
-pub(super) fn edits(page: &mut Page, edits: &[EditRow], planned: bool) {
+/// All edits, grouped. `planned` says that they are still to come, `owned` that every path's owner is shown.
+pub(super) fn edits(page: &mut Page, edits: &[EditRow], planned: bool, owned: bool) {
     if edits.is_empty() {
         page.heading("Nothing to change");
         page.paragraph(2, "The image already holds everything that is wished.");
@@ -36,12 +36,12 @@ pub(super) fn edits(page: &mut Page, edits: &[EditRow], planned: bool) {
             (_, false) => title,
         };
         page.heading(&format!("{what}: {}, {}", number(group.len(), "path"), size(bytes)));
-        rows(page, &group);
+        rows(page, &group, owned);
     }
 }
 
 /// The rows of a group, the reason once above those that share it.
-fn rows(page: &mut Page, group: &[&EditRow]) {
+fn rows(page: &mut Page, group: &[&EditRow], owned: bool) {
     let mut reason = None;
     for edit in group {
         if reason != Some((edit.partition, edit.reason.as_str())) {
@@ -49,7 +49,7 @@ fn rows(page: &mut Page, group: &[&EditRow]) {
             page.line(&format!("  {}", Tone::Faint.paint(&format!("{}{place}", edit.reason))));
             reason = Some((edit.partition, &edit.reason));
         }
-        page.line(format!("    {:<PATH$} {}", shown(&edit.path), becomes(edit)).trim_end());
+        page.line(format!("    {:<PATH$} {}", shown(&edit.path), becomes(edit, owned)).trim_end());
     }
 }
 
@@ -58,15 +58,17 @@ fn shown(path: &str) -> String {
     path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn becomes(edit: &EditRow) -> String {
+fn becomes(edit: &EditRow, owned: bool) -> String {
+    let owner = if owned { format!(" {}", edit.owner) } else { String::new() };
     match (edit.change, edit.becomes, &edit.target) {
         (Change::Attributes, _, _) => format!("{} {}", edit.mode, edit.owner),
         (Change::Remove, _, _) => edit.size_before.map(size).unwrap_or_default(),
         (_, _, Some(target)) => format!("-> {target}"),
+        (_, "directory", _) if owned => format!("directory  {}{owner}", edit.mode),
         (_, "directory", _) => "directory".to_owned(),
         _ => {
             let before = edit.size_before.map(|before| format!(" (was {})", size(before))).unwrap_or_default();
-            format!("{:>9}  {}{before}", size(edit.size), edit.mode)
+            format!("{:>9}  {}{owner}{before}", size(edit.size), edit.mode)
         }
     }
 }
@@ -141,7 +143,7 @@ mod tests {
             row("/lib/modules/6.6.106/mlx4_ib.ko", Change::Add, 200_000, "overlay connectx3"),
         ];
         let mut page = Page::new();
-        edits(&mut page, &rows, false);
+        edits(&mut page, &rows, false, false);
         assert_eq!(
             page.plain(),
             "\
@@ -161,7 +163,7 @@ Replaced: 1 path, 9 B
     fn an_edit_of_the_boot_partition_says_so() {
         let swap = row("/boot/vmlinuz", Change::Replace, 4, "kernel swap");
         let mut page = Page::new();
-        edits(&mut page, &[EditRow { partition: Role::Boot, ..swap }], true);
+        edits(&mut page, &[EditRow { partition: Role::Boot, ..swap }], true, false);
         let text = page.plain();
         assert!(
             text.starts_with("To be replaced: 1 path, 4 B\n  kernel swap (boot partition)\n    /boot/vmlinuz "),
@@ -172,7 +174,7 @@ Replaced: 1 path, 9 B
     #[test]
     fn an_image_that_has_everything_already_says_so() {
         let mut page = Page::new();
-        edits(&mut page, &[], true);
+        edits(&mut page, &[], true, false);
         assert!(page.plain().contains("already holds everything"));
     }
 

@@ -11,7 +11,7 @@ use crate::task::{SigningRequest, TrustRequest};
 #[command(next_help_heading = "Signing")]
 pub(super) struct Signing {
     /// Sign the output and sha256sums beside it (OUT.sig, sha256sums.sig) with this usign or signify secret key
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", conflicts_with = "rootdir")]
     pub(super) sign: Option<PathBuf>,
     /// Put a signature behind the image as well, which a router with the package ucert checks at sysupgrade
     #[arg(long, requires = "sign")]
@@ -27,7 +27,7 @@ pub(super) struct Signing {
 pub(super) struct Trust {
     /// A public key (usign, signify) whose signatures count, or a folder of them such as /etc/opkg/keys (repeatable);
     /// without it no signature is judged
-    #[arg(long, value_name = "PUB|DIR")]
+    #[arg(long, value_name = "PUB|DIR", conflicts_with = "rootdir")]
     pub(super) key: Vec<PathBuf>,
     /// The time that certificates are held against, such as $(date +%s); else SOURCE_DATE_EPOCH, else their dates are
     /// only told

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::args::VerifyArguments;
+use super::input_args::input;
 use super::page::{Page, Tone};
 use super::patch::epoch;
 use super::render_checks;
@@ -19,12 +20,12 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> Result<Ex
     if arguments.list_checks {
         return list(terminal);
     }
-    let Some(image) = arguments.image.clone() else {
+    let Some(input) = input(arguments.image.as_ref(), arguments.rootdir.as_ref()) else {
         return Err(Error::usage("no image was given").remedy("ibwrt verify IMAGE"));
     };
     let wishes = CommandLineWishes { kernel: arguments.booted_by.kernel.clone(), ..arguments.wishes.to_wishes() };
-    let request =
-        VerifyRequest { image, wishes, skip: arguments.skip.clone(), trust: arguments.trust.to_request(epoch()?) };
+    let trust = arguments.trust.to_request(epoch()?);
+    let request = VerifyRequest { input, wishes, skip: arguments.skip.clone(), trust };
     let report = task::verify(&request, terminal.progress())?;
     terminal.report(&report, || {
         let mut page = Page::new();
@@ -51,9 +52,11 @@ pub(super) fn render(page: &mut Page, report: &VerifyReport) {
 }
 
 fn title(report: &VerifyReport) -> String {
+    let what = if report.is_tree { "Tree" } else { "Image" };
+    let image = report.image.display();
     match report.overlays.as_slice() {
-        [] => format!("Image {}", report.image.display()),
-        overlays => format!("Image {}, held against {}", report.image.display(), overlays.join(", ")),
+        [] => format!("{what} {image}"),
+        overlays => format!("{what} {image}, held against {}", overlays.join(", ")),
     }
 }
 
@@ -112,7 +115,13 @@ mod tests {
 
     fn report(specimen: &Specimen) -> VerifyReport {
         let overlays = specimen.expectations.overlays.clone();
-        VerifyReport { image: "router.img.gz".into(), overlays, kernel_unknown: false, checks: specimen.report() }
+        VerifyReport {
+            image: "router.img.gz".into(),
+            overlays,
+            is_tree: false,
+            kernel_unknown: false,
+            checks: specimen.report(),
+        }
     }
 
     #[test]

@@ -57,7 +57,9 @@ pub(crate) fn open(volume: Volume, epoch: u64) -> Result<Box<dyn VolumeFilesyste
                 .remedy("patch the image before it is encrypted"))
         }
         Kind::Empty => Err(Error::unsupported("the partition is empty: no filesystem begins in it")),
-        Kind::Unknown => Err(Error::unsupported("no filesystem of a known kind begins in the partition")),
+        Kind::Directory | Kind::Unknown => {
+            Err(Error::unsupported("no filesystem of a known kind begins in the partition"))
+        }
     }
 }
 

@@ -69,7 +69,7 @@ fn check_kind(volume: &Volume) -> Result<Kind> {
         Kind::F2fs => "F2FS",
         Kind::Luks => "LUKS",
         Kind::Empty => "an empty partition",
-        Kind::Unknown => "a filesystem of unknown kind",
+        Kind::Directory | Kind::Unknown => "a filesystem of unknown kind",
     };
     Err(Error::unsupported(format!("growing {name} is not supported (ext4 and squashfs are)")))
 }

@@ -5,6 +5,7 @@
 //! [finished](VolumeFilesystem::finish); a failed edit drops the copy and so can never reach the input.
 
 mod detect;
+mod directory;
 mod ext4;
 mod fat;
 mod foreign;
@@ -15,6 +16,7 @@ mod squashfs;
 mod tests;
 
 pub(crate) use detect::{detect, open, problems};
+pub(crate) use directory::{Directory, Extent, Stored};
 pub(crate) use grow::{Growth, grow, overlay_start, shortfall};
 pub(crate) use squashfs::{LiveOverlay, Packing};
 
@@ -39,6 +41,8 @@ pub(crate) enum Kind {
     F2fs,
     /// A LUKS container: encrypted.
     Luks,
+    /// No filesystem of its own: a tree of files in a folder.
+    Directory,
     /// All zeroes where a superblock would be.
     Empty,
     /// None of the above.
@@ -99,7 +103,8 @@ pub(crate) struct DirectoryEntry {
     pub(crate) file_type: FileType,
 }
 
-/// Room in a filesystem. For filesystems without inodes both inode counts are `u64::MAX`.
+/// Room in a filesystem. Where there are no inodes both inode counts are `u64::MAX`; where nothing bounds the room, as in a
+/// tree of files in a folder, so are the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Space {
     /// Bytes per block (FAT: per cluster).
@@ -112,6 +117,17 @@ pub(crate) struct Space {
     pub(crate) inodes: u64,
     /// Inodes that a new file may use.
     pub(crate) free_inodes: u64,
+}
+
+impl Space {
+    /// Of what nothing bounds.
+    pub(crate) const UNBOUNDED: Self =
+        Self { block_size: 4096, blocks: u64::MAX, free_blocks: u64::MAX, inodes: u64::MAX, free_inodes: u64::MAX };
+
+    /// Whether there is an end to it.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.blocks != u64::MAX
+    }
 }
 
 /// A tree of files that can be read and edited.

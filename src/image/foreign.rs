@@ -62,7 +62,7 @@ const CONTENTS: &[Magic] = &[
     magic(0x202, b"HdrS", "a Linux kernel", COMBINED),
     magic(0x36, b"FAT1", "a bare FAT filesystem", COMBINED),
     magic(0x52, b"FAT32", "a bare FAT filesystem", COMBINED),
-    magic(257, b"ustar", "a tar archive", COMBINED),
+    magic(257, b"ustar", "a tar archive", "unpack a root filesystem into a folder, and give that with --rootdir"),
     magic(0, b"\x7FELF", "an ELF file", COMBINED),
     magic(0, b"LUKS\xBA\xBE", "an encrypted LUKS container", "decrypt it first: only plain images can be edited"),
     magic(

@@ -52,7 +52,7 @@ impl Image {
         let metadata = fs::metadata(path).map_err(|error| cannot_open(path, error))?;
         if metadata.is_dir() {
             return Err(Error::usage(format!("{} is a folder, not an image", path.display()))
-                .remedy("name the image file in it"));
+                .remedy("name the image file in it; a root filesystem's tree is given with --rootdir"));
         }
         if is_character_device(&metadata) {
             // Such as /dev/zero, which does not end.

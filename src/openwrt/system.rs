@@ -50,7 +50,7 @@ impl System {
                 "no OpenWrt in this root filesystem ({} paths): looked for {RELEASE_FILE} and {MODULES_DIRECTORY}",
                 tree.nodes.len()
             ))
-            .remedy("give an OpenWrt x86_64 combined image (…-combined.img.gz or …-combined-efi.img.gz)"));
+            .remedy("give an OpenWrt x86_64 image (…-combined.img.gz, …-combined-efi.img.gz or …-rootfs.img.gz), or the tree of its root"));
         }
         for (path, limit) in contents(&tree, wanted) {
             tree.load(root, &path, limit)?;

@@ -28,6 +28,13 @@ pub(crate) struct SpaceForecast {
     pub(crate) free_inodes_after: u64,
 }
 
+impl SpaceForecast {
+    /// Whether there is an end to the room.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.free_blocks_before != u64::MAX
+    }
+}
+
 /// What will be done.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {

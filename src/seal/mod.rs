@@ -1,6 +1,7 @@
 //! Sealing the result: gzip, an output that appears whole or not at all, `sha256sums` and `profiles.json` beside it.
 
 mod document;
+mod folder;
 mod form;
 mod gzip;
 mod keys;
@@ -15,6 +16,7 @@ mod sums;
 mod virtual_disk;
 
 pub(crate) use document::Document;
+pub(crate) use folder::Folder;
 pub(crate) use form::check_ending;
 pub(crate) use keys::KeyFiles;
 pub(crate) use listed::ListedDigests;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::recipe::CommandLineWishes;
 
-use super::{DemoReport, PatchOutcome, PatchRequest, VerifyRequest, patch, verify};
+use super::{DemoReport, Input, PatchOutcome, PatchRequest, VerifyRequest, patch, verify};
 
 /// A small image in OpenWrt's exact layout; its kernel holds only export tables and does not boot.
 const IMAGE: &[u8] = include_bytes!("../../fixtures/openwrt-mini-ib-ext4-combined-efi.img.gz");
@@ -36,10 +36,14 @@ pub(crate) fn demo(folder: &Path, progress: &dyn Progress) -> Result<DemoReport>
         ..CommandLineWishes::default()
     };
     let asked = CommandLineWishes { modules: Vec::new(), ..wishes.clone() };
-    let look = |image: &PathBuf, wishes| VerifyRequest { image: image.clone(), wishes, ..VerifyRequest::default() };
+    let look = |image: &PathBuf, wishes| VerifyRequest {
+        input: Input::Image(image.clone()),
+        wishes,
+        ..VerifyRequest::default()
+    };
     let verify_before = verify(&look(&input, CommandLineWishes::default()), progress)?;
     let request = PatchRequest {
-        image: input.clone(),
+        input: Input::Image(input.clone()),
         output: Some(output.clone()),
         wishes: wishes.clone(),
         force: true,

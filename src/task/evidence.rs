@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::error::At;
-use crate::filesystem;
+use crate::filesystem::{self, Kind};
 use crate::openwrt::System;
 use crate::verify::{self, BootedKernel, Evidence, Expectations};
 
+use super::medium::Medium;
 use super::scene::{KernelFile, Located, Scene};
 use super::unpacked::UnpackedKernels;
 
@@ -25,13 +26,18 @@ pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectati
         },
     );
     let manager = system.as_ref().ok().and_then(System::package_manager);
-    let expectations = expectations.for_manager(manager);
+    let mut expectations = expectations.for_manager(manager);
+    if let (Medium::Tree(directory), Ok(system)) = (&scene.medium, &system)
+        && !directory.keeps_owners()
+    {
+        expectations.ignore_owners(system);
+    }
     let load = match scene.is_bare() && kernels.is_empty() {
         true => Err("there is no kernel to ask (see kernel-found)".to_owned()),
         false => verify::load(&kernels, &system),
     };
     Evidence {
-        image: &scene.image,
+        image: scene.medium.image(),
         boot_partition: boot.ok().and_then(|boot| boot.located.number()),
         root_partition: root.ok().and_then(Located::number),
         boot: boot.map(|boot| boot.configuration.clone()).map_err(Clone::clone),
@@ -39,7 +45,7 @@ pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectati
         boot_problems,
         root_problems,
         // A superblock that cannot be read is among the problems.
-        root_packing: root.ok().and_then(|located| located.packing(&scene.image).ok()?),
+        root_packing: root.ok().and_then(|located| scene.medium.packing(located).ok()?),
         kernel_release: scene.kernel_release.clone(),
         kernels,
         system,
@@ -60,12 +66,16 @@ pub(super) fn kernels(kernels: &[KernelFile], unpacked: &UnpackedKernels) -> Vec
 
 fn read_system(scene: &Scene, wanted: &[String]) -> Result<System, String> {
     let located = scene.root.as_ref().map_err(Clone::clone)?;
-    let system = located.open(&scene.image, 0).and_then(|mut root| System::read(root.as_mut(), wanted));
+    let system = scene.medium.filesystem(located).and_then(|mut root| System::read(root.as_mut(), wanted));
     system.map_err(|error| error.to_string())
 }
 
 fn problems(scene: &Scene, located: &Located) -> Vec<String> {
-    let found = located.volume(&scene.image).and_then(|volume| filesystem::problems(&volume));
+    if located.kind == Kind::Directory {
+        // The system that keeps it sees to its structure.
+        return Vec::new();
+    }
+    let found = scene.medium.volume(located).and_then(|volume| filesystem::problems(&volume));
     let mut problems = found.unwrap_or_else(|error| vec![error.to_string()]);
     // Several walks may meet the same damage.
     let mut seen = BTreeSet::new();
@@ -77,8 +87,8 @@ fn problems(scene: &Scene, located: &Located) -> Vec<String> {
 mod tests {
     use std::path::Path;
 
+    use super::super::Input;
     use super::*;
-    use crate::image::Image;
     use crate::kernel::{KernelExports, Module, ModuleName, test_module};
     use crate::openwrt::{AutoloadFile, AutoloadLine, InstalledModule, LoadReport};
     use crate::progress::Silent;
@@ -87,7 +97,7 @@ mod tests {
 
     fn scene(name: &str) -> Scene {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
-        Scene::survey(Image::open(&path, &Silent).unwrap(), None)
+        Scene::survey(Medium::open(&Input::Image(path), &Silent).unwrap(), None)
     }
 
     /// Kernel and system of a fixture.

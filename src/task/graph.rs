@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::Input;
 use super::given_kernel::GivenKernel;
+use super::medium::Medium;
 use super::scene::Scene;
 use crate::error::{At, Error, Result};
 use crate::graph::{self, Facts, Graph, Scope};
-use crate::image::Image;
 use crate::kernel::{KernelExports, SymbolTable};
 use crate::openwrt::System;
 use crate::progress::Progress;
@@ -17,26 +18,31 @@ use crate::verify;
 /// What `graph` found.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct GraphReport {
-    /// The image.
+    /// The image, or the folder of a tree.
     pub(crate) image: PathBuf,
     /// The graph.
     #[serde(flatten)]
     pub(crate) graph: Graph,
 }
 
-/// Reads kernel and modules of the image at `path`, loads them as kmodloader would, and draws up the graph. `kernel` is the
-/// file of the kernel that boots an image without one.
+/// Reads kernel and modules of `input`, loads them as kmodloader would, and draws up the graph. `kernel` is the
+/// file of the kernel that boots a root without one.
 ///
 /// # Errors
 /// Those of reading image, kernel and root filesystem; corrupt when there is no directory of modules for the kernel.
-pub(crate) fn graph(path: &Path, kernel: Option<&Path>, scope: Scope, progress: &dyn Progress) -> Result<GraphReport> {
-    let place = || path.display().to_string();
+pub(crate) fn graph(
+    input: &Input,
+    kernel: Option<&Path>,
+    scope: Scope,
+    progress: &dyn Progress,
+) -> Result<GraphReport> {
+    let place = || input.path().display().to_string();
     let given = kernel.map(GivenKernel::read).transpose()?;
-    let scene = Scene::survey(Image::open(path, progress)?, given.as_ref());
+    let scene = Scene::survey(Medium::open(input, progress)?, given.as_ref());
     scene.check_given(given.as_ref()).at(place)?;
     let root = scene.editable_root().at(place)?;
     let kernel = read_kernel(&scene).at(place)?;
-    let system = System::read(root.open(&scene.image, 0)?.as_mut(), &[]).at(place)?;
+    let system = System::read(scene.medium.filesystem(root)?.as_mut(), &[]).at(place)?;
     let directory = system.module_directory(&kernel.release).ok_or_else(|| {
         let there: Vec<&str> = system.module_directories.iter().map(|directory| directory.release.as_str()).collect();
         Error::corrupt(format!(
@@ -52,7 +58,7 @@ pub(crate) fn graph(path: &Path, kernel: Option<&Path>, scope: Scope, progress: 
         &Facts { kernel: &kernel, modules: &directory.modules, report: &report, symbols: &symbols },
         scope,
     );
-    Ok(GraphReport { image: path.to_owned(), graph })
+    Ok(GraphReport { image: input.path().to_owned(), graph })
 }
 
 /// The kernel that the first menu entry boots.

@@ -9,6 +9,7 @@ use crate::image::{Image, SECTOR};
 use crate::plan::{Finding, Severity, mebibytes};
 use crate::recipe::RootfsSize;
 
+use super::medium::Medium;
 use super::scene::{Located, Scene};
 use super::steps::{self, Opened, Planned, Wished, note};
 
@@ -122,7 +123,7 @@ fn target(size: RootfsSize, length: u64) -> Result<u64> {
 fn grown(scene: &Scene, asked: &str, length: u64) -> Result<(Scene, RootGrowth)> {
     let root = scene.editable_root()?;
     let bytes_before = scene.root_length()?;
-    let image = &scene.image;
+    let image = scene.image()?;
     let longer = match (&root.partition, &image.table) {
         (Some(partition), Some(table)) => {
             let (disk, table) = table.grow(&image.disk, partition.number, length / SECTOR)?;
@@ -132,8 +133,9 @@ fn grown(scene: &Scene, asked: &str, length: u64) -> Result<(Scene, RootGrowth)>
     };
     let mut after = scene.with_image(longer);
     let root = after.root.clone().map_err(Error::corrupt)?;
-    let (volume, filesystem) = filesystem::grow(root.volume(&after.image)?).at(|| root.place())?;
-    after.image.disk = volume.into_disk();
+    let (volume, filesystem) = filesystem::grow(after.medium.volume(&root)?).at(|| root.place())?;
+    let image = Image { disk: volume.into_disk(), ..after.image()?.clone() };
+    after.medium = Medium::Image(image);
     let growth = RootGrowth {
         asked: asked.to_owned(),
         partition: root.number(),
@@ -165,7 +167,7 @@ fn grown_to_fit(scene: &Scene, planned: &mut Planned) -> Result<(Scene, RootGrow
         inodes: need.free_inodes(),
         free_inodes: Some(space.free_inodes).filter(|inodes| *inodes != u64::MAX),
     });
-    planned.system.space = after.editable_root()?.open(&after.image, 0)?.space()?;
+    planned.system.space = after.medium.filesystem(after.editable_root()?)?.space()?;
     planned.plan.space = need.forecast(&planned.system.space);
     Ok((after, growth))
 }
@@ -174,7 +176,7 @@ fn grown_to_fit(scene: &Scene, planned: &mut Planned) -> Result<(Scene, RootGrow
 fn shortfall(scene: &Scene, planned: &Planned) -> Result<Option<u64>> {
     let root = scene.editable_root()?;
     let need = &planned.plan.need;
-    filesystem::shortfall(&root.volume(&scene.image)?, need.free_blocks(), need.free_inodes(), STEP).at(|| root.place())
+    filesystem::shortfall(&scene.medium.volume(root)?, need.free_blocks(), need.free_inodes(), STEP).at(|| root.place())
 }
 
 /// Refuses a plan that does not fit, with the size that would do counted from the root as it was `before`.
@@ -212,7 +214,7 @@ fn rewritten_disk(growth: &RootGrowth) -> Option<Finding> {
 /// What is said where the overlay behind a squashfs becomes another filesystem by its size.
 fn other_overlay(growth: &RootGrowth, before: &Scene, planned: &Planned) -> Result<Option<Finding>> {
     let root = before.editable_root()?;
-    let Some(start) = filesystem::overlay_start(&root.volume(&before.image)?)? else { return Ok(None) };
+    let Some(start) = filesystem::overlay_start(&before.medium.volume(root)?)? else { return Ok(None) };
     let (old, new) = (growth.bytes_before.saturating_sub(start), growth.bytes_after.saturating_sub(start));
     if old > LARGEST_EXT4_OVERLAY || new <= LARGEST_EXT4_OVERLAY {
         return Ok(None);
@@ -237,7 +239,7 @@ fn other_overlay(growth: &RootGrowth, before: &Scene, planned: &Planned) -> Resu
 
 /// `scene` with a backup GPT, and what is said where that is new.
 fn backed_up(scene: &Scene) -> Result<(Scene, Option<Finding>)> {
-    let image = &scene.image;
+    let image = scene.image()?;
     let table = image.table.as_ref().ok_or_else(|| {
         Error::usage("the image has no partition table, of which there could be a backup")
             .remedy("leave out --backup-gpt (recipe: backup_gpt)")
@@ -250,15 +252,24 @@ fn backed_up(scene: &Scene) -> Result<(Scene, Option<Finding>)> {
 }
 
 impl Scene {
+    /// The image, which alone has a size.
+    fn image(&self) -> Result<&Image> {
+        self.medium.image().ok_or_else(|| {
+            Error::usage("a tree of files has neither a size nor a partition table")
+                .remedy("leave out --rootfs-size and --backup-gpt (recipe: rootfs_size, backup_gpt)")
+        })
+    }
+
     /// Bytes of the root's partition, or of the whole image where the root fills it.
     fn root_length(&self) -> Result<u64> {
-        Ok(self.editable_root()?.volume(&self.image)?.length())
+        self.image()?;
+        Ok(self.medium.volume(self.editable_root()?)?.length())
     }
 
     /// The same scene on `image`, whose partitions have other lengths and nothing else that differs.
     fn with_image(&self, image: Image) -> Self {
-        let mut scene = Self { image, ..self.clone() };
-        let table = scene.image.table.clone();
+        let table = image.table.clone();
+        let mut scene = Self { medium: Medium::Image(image), ..self.clone() };
         let renew = |located: &mut Located| {
             let same = |partition: &&crate::image::Partition| Some(partition.number) == located.number();
             if let Some(partition) = table.iter().flat_map(|table| &table.partitions).find(same) {

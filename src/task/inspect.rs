@@ -1,17 +1,16 @@
 //! Inspect: what is in an image, without judging it.
 
-use std::path::Path;
-
 use crate::error::Result;
-use crate::image::Image;
+use crate::filesystem::Space;
 use crate::infiniband;
 use crate::kernel::{KernelExports, SymbolTable};
 use crate::openwrt::System;
 use crate::progress::Progress;
 
+use super::medium::Medium;
 use super::scene::{Located, Scene};
 use super::unpacked::UnpackedKernels;
-use super::{FilesystemRow, InspectReport, KernelFacts, OptionRow};
+use super::{FilesystemRow, Input, InspectReport, KernelFacts, OptionRow};
 use super::{authenticity, evidence};
 
 /// Options whose presence in the kernel decides which InfiniBand modules load.
@@ -21,9 +20,10 @@ const OPTIONS: [&str; 6] = ["INFINIBAND", "IRQ_POLL", "HMM_MIRROR", "DMA_SHARED_
 ///
 /// # Errors
 /// Only what prevents looking at all.
-pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectReport> {
-    let scene = Scene::survey(Image::open(path, progress)?, None);
-    let mut remarks = scene.image.table.as_ref().map(|table| table.remarks.clone()).unwrap_or_default();
+pub(crate) fn inspect(input: &Input, progress: &dyn Progress) -> Result<InspectReport> {
+    let scene = Scene::survey(Medium::open(input, progress)?, None);
+    let mut remarks = scene.medium.table().map(|table| table.remarks.clone()).unwrap_or_default();
+    remarks.extend(scene.medium.mounts());
     let kernel = match &scene.boot {
         Ok(_) => read_kernel(&scene).map_err(|reason| format!("the kernel cannot be read: {reason}")).map(Some),
         Err(_) if scene.is_bare() => Ok(None),
@@ -44,11 +44,14 @@ pub(crate) fn inspect(path: &Path, progress: &dyn Progress) -> Result<InspectRep
     let modules = directories.iter().flat_map(|directory| &directory.modules);
     let infiniband = infiniband::stack(modules.map(|module| (&module.name, module.depends())));
     Ok(InspectReport {
-        image: path.to_owned(),
-        container: scene.image.container.clone(),
-        signature: authenticity::described(path, &scene.image)?,
-        disk_length: scene.image.disk.length(),
-        table: scene.image.table.clone(),
+        image: input.path().to_owned(),
+        container: scene.medium.container().cloned(),
+        signature: match scene.medium.image() {
+            Some(image) => authenticity::described(input.path(), image)?,
+            None => None,
+        },
+        disk_length: scene.medium.image().map(|image| image.disk.length()),
+        table: scene.medium.table().cloned(),
         filesystems: scene.partitions.iter().map(|located| row(&scene, located)).collect(),
         kernel_release: scene.kernel_release.as_ref().ok().map(ToString::to_string),
         kernel,
@@ -93,7 +96,7 @@ fn facts(path: String, kernel: &KernelExports, symbols: &SymbolTable) -> KernelF
 
 fn read_system(scene: &Scene) -> Result<System, String> {
     let located = scene.root.as_ref().map_err(|reason| format!("no root partition: {reason}"))?;
-    let mut root = located.open(&scene.image, 0).map_err(|error| error.to_string())?;
+    let mut root = scene.medium.filesystem(located).map_err(|error| error.to_string())?;
     System::read(root.as_mut(), &[]).map_err(|error| error.to_string())
 }
 
@@ -106,9 +109,10 @@ fn row(scene: &Scene, located: &Located) -> FilesystemRow {
         (false, true) => Some("root"),
         (false, false) => None,
     };
-    let space = located.open(&scene.image, 0).and_then(|mut filesystem| filesystem.space()).ok();
-    let packing = located.packing(&scene.image).ok().flatten();
-    let overlay = located.live_overlay(&scene.image).ok().flatten();
+    let space = scene.medium.filesystem(located).and_then(|mut filesystem| filesystem.space()).ok();
+    let space = space.filter(Space::is_bounded);
+    let packing = scene.medium.packing(located).ok().flatten();
+    let overlay = scene.medium.live_overlay(located).ok().flatten();
     FilesystemRow { partition: number, kind: located.kind, role, space, packing, overlay }
 }
 

@@ -78,7 +78,7 @@ impl KernelSwap {
             ))
             .remedy("let all entries of grub.cfg boot the same kernel"));
         };
-        let mut filesystem = boot.located.open(&scene.image, 0)?;
+        let mut filesystem = scene.medium.filesystem(&boot.located)?;
         let present = match filesystem.metadata(kernel)? {
             None => None,
             Some(metadata) if metadata.file_type == FileType::Regular => {

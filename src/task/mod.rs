@@ -1,4 +1,4 @@
-//! The jobs of the program, each one road from an opened image to a report: patch, verify, inspect, demo. They join
+//! The jobs of the program, each one road from an opened image or tree to a report: patch, verify, inspect, demo. They join
 //! the rooms; they know nothing of clap or terminals.
 
 mod authenticity;
@@ -11,6 +11,7 @@ mod hosts;
 mod inspect;
 mod kernel_swap;
 mod keygen;
+mod medium;
 mod module_set;
 mod packages;
 mod patch;
@@ -19,6 +20,7 @@ mod request;
 mod scene;
 mod signer;
 mod steps;
+mod tree;
 mod trust;
 mod unpacked;
 mod verify;
@@ -36,7 +38,7 @@ pub(crate) use keygen::keygen;
 pub(crate) use patch::patch;
 pub(crate) use report::{
     DemoReport, EditRow, FilesystemRow, InspectReport, KernelFacts, KeygenReport, ModuleRow, OptionRow, OutputFacts,
-    PackageRow, PatchOutcome, PatchReport, VerifyReport,
+    PackageRow, PatchOutcome, PatchReport, TreeFacts, VerifyReport,
 };
-pub(crate) use request::{PatchRequest, SigningRequest, TrustRequest, VerifyRequest};
+pub(crate) use request::{Input, PatchRequest, SigningRequest, TrustRequest, VerifyRequest};
 pub(crate) use verify::verify;

@@ -1,28 +1,68 @@
-//! Patch: the whole road, from an image to a sealed image.
+//! Patch: the whole road, from an image to a sealed image, or from a tree to another one.
 
 use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
-use crate::plan::{Content, Edit, Finding, Role};
+use crate::filesystem::Extent;
+use crate::plan::{Content, Edit, Finding, Role, SpaceForecast};
 use crate::progress::Progress;
-use crate::seal::Output;
+use crate::seal::{self, Folder, Output};
 
+use super::medium::Medium;
 use super::signer::{certified, readable_by_others, signer};
 use super::steps::{self, Opened, Planned, Wished, note};
-use super::{EditRow, PatchOutcome, PatchReport, PatchRequest, RootGrowth, growth};
+use super::tree::FilledTree;
+use super::{EditRow, Input, PatchOutcome, PatchReport, PatchRequest, RootGrowth, growth};
 
-/// Patches an image.
+/// Where the result goes, found possible before the work starts.
+enum Target {
+    /// An image file.
+    Image(Output),
+    /// A folder, and how much of the tree goes into it.
+    Tree(Folder, Extent),
+}
+
+/// What holds the result, but has no name yet.
+enum Filled {
+    /// An image file.
+    Image(seal::Filled),
+    /// A folder.
+    Tree(FilledTree),
+}
+
+impl Target {
+    fn image(&self) -> Option<&Output> {
+        match self {
+            Self::Image(output) => Some(output),
+            Self::Tree(..) => None,
+        }
+    }
+
+    /// Writes `result`; what the edits of a tree made is dated `epoch`, in seconds since 1970.
+    fn fill(self, result: &Medium, epoch: u64, progress: &dyn Progress) -> Result<Filled> {
+        match (self, result) {
+            (Self::Image(output), Medium::Image(image)) => output.fill(&image.disk, progress).map(Filled::Image),
+            (Self::Tree(folder, extent), Medium::Tree(directory)) => {
+                FilledTree::fill(folder, directory, extent, epoch, progress).map(Filled::Tree)
+            }
+            _ => Err(Error::usage("the output is of another kind than the input")),
+        }
+    }
+}
+
+/// Patches an image or a tree.
 ///
 /// # Errors
 /// Any of the rooms'. A failed check on the result is no error but the report's outcome.
 pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<PatchReport> {
     let wished = steps::wished(&request.wishes)?;
-    let output = prepare_output(request)?;
-    let signer = signer(request.signing.as_ref(), output.as_ref(), request.force)?;
-    let opened = steps::open(&request.image, progress)?;
+    let target = prepare(request)?;
+    let output = target.as_ref().and_then(Target::image);
+    let signer = signer(request.signing.as_ref(), output, request.force)?;
+    let opened = steps::open(&request.input, progress)?;
     let (opened, planned, growth) = growth::planned(opened, &wished, request.keep_debug)?;
     let mut report = report(&opened, &wished, &planned, growth);
     report.findings.extend(request.signing.as_ref().and_then(|signing| readable_by_others(&signing.key)));
-    let Some(output) = output else {
+    let Some(target) = target else {
         return Ok(report);
     };
     let epoch = request.epoch.or_else(|| planned.system.build_time());
@@ -33,11 +73,12 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
         (Some(signer), Some(signing)) => Some(certified(signer, signing, epoch, &mut report.findings)?),
         _ => None,
     };
-    let result = steps::carried_out(&opened, &planned, epoch.unwrap_or(0))?;
+    let epoch = epoch.unwrap_or(0);
+    let result = steps::carried_out(&opened, &planned, epoch)?;
     // The output is written beside the checks, and gets its name only when they passed.
     let (checks, filled) = rayon::join(
         || steps::checked(result.clone(), &opened.unpacked, &wished, &request.skip, &request.allow),
-        || output.fill(&result.disk, progress),
+        || target.fill(&result, epoch, progress),
     );
     let is_refused = checks.failed();
     report.checks = Some(checks);
@@ -45,7 +86,13 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
         report.outcome = PatchOutcome::Refused;
         return Ok(report);
     }
-    report.output = Some(steps::sealed(filled?, request.sums, signer.as_ref(), &mut report.findings)?);
+    let findings = &mut report.findings;
+    match filled? {
+        Filled::Image(filled) => {
+            report.output = Some(steps::sealed(filled, request.sums, signer.as_ref(), findings)?);
+        }
+        Filled::Tree(filled) => report.tree = Some(filled.publish(&planned.plan.edits, findings)?),
+    }
     report.outcome = PatchOutcome::Written;
     Ok(report)
 }
@@ -57,8 +104,8 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned, growth: Option<Ro
     PatchReport {
         outcome: PatchOutcome::Planned,
         image: opened.path.clone(),
-        container: opened.scene.image.container.clone(),
-        table: opened.scene.image.table.clone(),
+        container: opened.scene.medium.container().cloned(),
+        table: opened.scene.medium.table().cloned(),
         kernel_release: planned.release.to_string(),
         release: planned.system.release.clone(),
         overlays: wished.resolved.overlays.clone(),
@@ -70,22 +117,30 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned, growth: Option<Ro
         edits: boot.chain(planned.plan.edits.iter().map(|edit| row(Role::Root, edit))).collect(),
         findings: opened.remarks.iter().chain(&planned.plan.findings).cloned().collect(),
         growth,
-        space: planned.plan.space,
+        space: Some(planned.plan.space).filter(SpaceForecast::is_bounded),
         boot_space: planned.boot.as_ref().map(|boot| boot.space),
         checks: None,
         output: None,
+        tree: None,
     }
 }
 
-/// The output, found possible before the work starts; `None` for a dry run.
-fn prepare_output(request: &PatchRequest) -> Result<Option<Output>> {
+/// Where the result goes; `None` for a dry run.
+fn prepare(request: &PatchRequest) -> Result<Option<Target>> {
     if request.dry_run {
         return Ok(None);
     }
     let path = request.output.as_deref().ok_or_else(|| {
         Error::usage("no output is named").remedy("name it with -o, or ask for the plan only with --dry-run")
     })?;
-    Output::prepare(path, Some(&request.image), request.force).map(Some)
+    let target = match &request.input {
+        Input::Image(input) => Target::Image(Output::prepare(path, Some(input), request.force)?),
+        Input::Tree(input) => {
+            let extent = if request.only_changes { Extent::Changes } else { Extent::Whole };
+            Target::Tree(Folder::prepare(path, input, request.force)?, extent)
+        }
+    };
+    Ok(Some(target))
 }
 
 /// What is said where nothing tells the time.

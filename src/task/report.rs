@@ -59,6 +59,21 @@ pub(crate) struct OutputFacts {
     pub(crate) updated: Vec<PathBuf>,
 }
 
+/// What became of the output of a tree.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct TreeFacts {
+    /// The folder.
+    pub(crate) path: PathBuf,
+    /// Whether only what changed is in it.
+    pub(crate) only_changes: bool,
+    /// Number of files, symlinks and device nodes included.
+    pub(crate) files: usize,
+    /// Number of directories.
+    pub(crate) directories: usize,
+    /// Length of the files' content in bytes.
+    pub(crate) bytes: u64,
+}
+
 /// A module that the overlays need.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ModuleRow {
@@ -102,10 +117,10 @@ pub(crate) enum PatchOutcome {
 pub(crate) struct PatchReport {
     /// How it ended.
     pub(crate) outcome: PatchOutcome,
-    /// The input.
+    /// The input: an image or the folder of a tree.
     pub(crate) image: PathBuf,
-    /// Its wrapping; stale trailers are not carried over.
-    pub(crate) container: Container,
+    /// The image's wrapping; stale trailers are not carried over. `None` for a tree.
+    pub(crate) container: Option<Container>,
     /// Its partition table, with the root as large as wished; `None` where one filesystem fills the image.
     pub(crate) table: Option<PartitionTable>,
     /// Release of the image's kernel, the new one where it is replaced.
@@ -130,21 +145,25 @@ pub(crate) struct PatchReport {
     pub(crate) findings: Vec<Finding>,
     /// What became of the root's size, where one was wished for.
     pub(crate) growth: Option<RootGrowth>,
-    /// Room in the root filesystem, once it grew.
-    pub(crate) space: SpaceForecast,
+    /// Room in the root filesystem, once it grew; `None` for a tree, whose room nothing bounds.
+    pub(crate) space: Option<SpaceForecast>,
     /// Room on the boot partition, where its kernel is replaced.
     pub(crate) boot_space: Option<SpaceForecast>,
     /// The checks on the result; `None` for a dry run.
     pub(crate) checks: Option<Report>,
     /// The output, where one was written.
     pub(crate) output: Option<OutputFacts>,
+    /// The folder with the tree, where one was written.
+    pub(crate) tree: Option<TreeFacts>,
 }
 
 /// What `verify` found.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct VerifyReport {
-    /// The image.
+    /// The image, or the folder of a tree.
     pub(crate) image: PathBuf,
+    /// Whether it is a tree.
+    pub(crate) is_tree: bool,
     /// Overlays it was held against.
     pub(crate) overlays: Vec<String>,
     /// Whether it is a root without a kernel and none was given, so that nothing is proved of the kernel.
@@ -192,14 +211,14 @@ pub(crate) struct KernelFacts {
 /// What `inspect` shows.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct InspectReport {
-    /// The image.
+    /// The image, or the folder of a tree.
     pub(crate) image: PathBuf,
-    /// The wrapping.
-    pub(crate) container: Container,
+    /// The image's wrapping.
+    pub(crate) container: Option<Container>,
     /// What the signature behind the image is, where there is one; whether it holds is for `verify` to say.
     pub(crate) signature: Option<String>,
-    /// Length of the disk in bytes.
-    pub(crate) disk_length: u64,
+    /// Length of the image's disk in bytes.
+    pub(crate) disk_length: Option<u64>,
     /// The partition table; `None` where one filesystem fills the image.
     pub(crate) table: Option<PartitionTable>,
     /// What is in each partition.

@@ -1,6 +1,6 @@
 //! What the jobs are asked to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::recipe::CommandLineWishes;
 
@@ -15,13 +15,41 @@ pub(crate) struct SigningRequest {
     pub(crate) certificate: Option<PathBuf>,
 }
 
+/// What holds the system that a job is about.
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    /// An image file.
+    Image(PathBuf),
+    /// The folder of a root filesystem's tree.
+    Tree(PathBuf),
+}
+
+impl Input {
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Image(path) | Self::Tree(path) => path,
+        }
+    }
+}
+
+impl Default for Input {
+    /// An image whose path is still to be named.
+    fn default() -> Self {
+        Self::Image(PathBuf::new())
+    }
+}
+
 /// What `patch` is asked to do.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PatchRequest {
-    /// The image; never touched.
-    pub(crate) image: PathBuf,
-    /// Where the result goes; its ending (such as `.img.gz`) decides the wrapping. `None` only for a dry run.
+    /// The image or tree; never touched.
+    pub(crate) input: Input,
+    /// Where the result goes: an image whose ending (such as `.img.gz`) decides the wrapping, for a tree a new folder.
+    /// `None` only for a dry run.
     pub(crate) output: Option<PathBuf>,
+    /// Of a tree, write what changes and nothing else.
+    pub(crate) only_changes: bool,
     /// Overlays, modules, settings, files.
     pub(crate) wishes: CommandLineWishes,
     /// Plan only.
@@ -45,8 +73,8 @@ pub(crate) struct PatchRequest {
 /// What `verify` is asked to do.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct VerifyRequest {
-    /// The image.
-    pub(crate) image: PathBuf,
+    /// The image or tree.
+    pub(crate) input: Input,
     /// Overlays and settings to hold it against.
     pub(crate) wishes: CommandLineWishes,
     /// Checks that are not run.

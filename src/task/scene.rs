@@ -1,65 +1,30 @@
-//! From an image to its boot and root partitions: found by content and by grub.cfg's `root=`, never by a fixed place. A
+//! From a medium to its boot and root partitions: found by content and by grub.cfg's `root=`, never by a fixed place. A
 //! root filesystem alone has neither table nor boot partition; the kernel that will boot it is given, or not known.
 
 use std::sync::Arc;
 
 use crate::error::{At, Error, Result};
-use crate::filesystem::{self, Filesystem, Kind, LiveOverlay, Packing, VolumeFilesystem};
-use crate::image::{Disk, Image, Partition, Volume};
+use crate::filesystem::{self, Filesystem, Kind};
+use crate::image::Partition;
 use crate::kernel::{KernelImage, KernelRelease};
 use crate::openwrt::{BootConfiguration, RootReference};
 
 use super::given_kernel::GivenKernel;
+use super::medium::Medium;
 
 /// Where GRUB's configuration lies on the boot partition.
 const GRUB_CONFIGURATION: &str = "/boot/grub/grub.cfg";
 
-/// A partition, or the whole of an image without partitions, with the kind of its content.
+/// A partition, or the whole of an image without partitions or of a tree, with the kind of its content.
 #[derive(Debug, Clone)]
 pub(super) struct Located {
-    /// The table entry; `None` for the whole of an image without partitions.
+    /// The table entry; `None` for the whole.
     pub(super) partition: Option<Partition>,
     /// What is in it.
     pub(super) kind: Kind,
 }
 
 impl Located {
-    /// Its bytes in `image`.
-    pub(super) fn volume(&self, image: &Image) -> Result<Volume> {
-        match &self.partition {
-            Some(partition) => partition.volume(image.disk.clone()).at(|| self.place()),
-            None => Ok(Volume::whole(image.disk.clone())),
-        }
-    }
-
-    /// Opens its filesystem; what is edited gets the timestamp `epoch` (seconds since 1970).
-    pub(super) fn open(&self, image: &Image, epoch: u64) -> Result<Box<dyn VolumeFilesystem>> {
-        filesystem::open(self.volume(image)?, epoch).at(|| self.place())
-    }
-
-    /// How it is compressed, where it is a squashfs.
-    pub(super) fn packing(&self, image: &Image) -> Result<Option<Packing>> {
-        if self.kind != Kind::Squashfs {
-            return Ok(None);
-        }
-        Packing::read(&self.volume(image)?).map(Some).at(|| self.place())
-    }
-
-    /// The overlay behind it, where it is a squashfs and one was made.
-    pub(super) fn live_overlay(&self, image: &Image) -> Result<Option<LiveOverlay>> {
-        if self.kind != Kind::Squashfs {
-            return Ok(None);
-        }
-        LiveOverlay::find(&self.volume(image)?).at(|| self.place())
-    }
-
-    /// The disk of `image` without the overlay behind it.
-    pub(super) fn without_overlay(&self, image: &Image) -> Result<Disk> {
-        let mut volume = self.volume(image)?;
-        LiveOverlay::discard(&mut volume).at(|| self.place())?;
-        Ok(volume.into_disk())
-    }
-
     /// Number of the partition, where it is one.
     pub(super) fn number(&self) -> Option<u32> {
         self.partition.as_ref().map(|partition| partition.number)
@@ -93,12 +58,12 @@ pub(super) struct Boot {
     pub(super) kernels: Vec<KernelFile>,
 }
 
-/// An opened image, and which partition is what.
+/// An opened medium, and which partition is what.
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
-    /// The image.
-    pub(super) image: Image,
-    /// Its partitions, in table order; the one filesystem of an image without partitions.
+    /// The medium.
+    pub(super) medium: Medium,
+    /// Its partitions, in table order; the one filesystem of a medium without partitions.
     pub(super) partitions: Vec<Located>,
     /// The partition that GRUB reads, or why none was found.
     pub(super) boot: Result<Boot, String>,
@@ -111,29 +76,29 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// Looks at every partition of `image`; `given` is the kernel that boots it where it has none itself.
-    pub(super) fn survey(image: Image, given: Option<&GivenKernel>) -> Self {
-        let partitions: Vec<_> = match &image.table {
-            Some(table) => table.partitions.iter().map(|partition| locate(&image, Some(partition))).collect(),
-            None => vec![locate(&image, None)],
+    /// Looks at every partition of `medium`; `given` is the kernel that boots it where it has none itself.
+    pub(super) fn survey(medium: Medium, given: Option<&GivenKernel>) -> Self {
+        let partitions: Vec<_> = match medium.table() {
+            Some(table) => table.partitions.iter().map(|partition| locate(&medium, Some(partition))).collect(),
+            None => vec![locate(&medium, None)],
         };
-        let boot = find_boot(&image, &partitions);
+        let boot = find_boot(&medium, &partitions);
         let root = find_root(&partitions, boot.as_ref().ok());
         let kernels = match &boot {
             Ok(boot) => boot.kernels.clone(),
-            Err(_) if image.table.is_none() => given.map(GivenKernel::as_booted).into_iter().collect(),
+            Err(_) if medium.table().is_none() => given.map(GivenKernel::as_booted).into_iter().collect(),
             Err(_) => Vec::new(),
         };
         let kernel_release = match &boot {
             Err(reason) if kernels.is_empty() => Err(reason.clone()),
             _ => read_release(&kernels),
         };
-        Self { image, partitions, boot, root, kernels, kernel_release }
+        Self { medium, partitions, boot, root, kernels, kernel_release }
     }
 
     /// Whether it is a root filesystem alone, with no boot partition beside it.
     pub(super) fn is_bare(&self) -> bool {
-        self.image.table.is_none()
+        self.medium.table().is_none()
     }
 
     /// Refuses a kernel that was given for an image which boots one of its own.
@@ -159,7 +124,7 @@ impl Scene {
                 .remedy("ibwrt inspect IMAGE shows what is in the partitions")
         })?;
         // Opening names the reason in the words of the filesystem itself.
-        root.open(&self.image, 0)?;
+        self.medium.filesystem(root)?;
         Ok(root)
     }
 
@@ -174,22 +139,27 @@ impl Scene {
     }
 }
 
-fn locate(image: &Image, partition: Option<&Partition>) -> Located {
+fn locate(medium: &Medium, partition: Option<&Partition>) -> Located {
     let mut located = Located { partition: partition.cloned(), kind: Kind::Unknown };
-    if let Ok(kind) = located.volume(image).and_then(|volume| filesystem::detect(&volume)) {
-        located.kind = kind;
+    match medium {
+        Medium::Tree(_) => located.kind = Kind::Directory,
+        Medium::Image(_) => {
+            if let Ok(kind) = medium.volume(&located).and_then(|volume| filesystem::detect(&volume)) {
+                located.kind = kind;
+            }
+        }
     }
     located
 }
 
 /// The first partition that holds grub.cfg.
-fn find_boot(image: &Image, partitions: &[Located]) -> Result<Boot, String> {
-    if image.table.is_none() {
+fn find_boot(medium: &Medium, partitions: &[Located]) -> Result<Boot, String> {
+    if medium.table().is_none() {
         return Err("it is a root filesystem alone".to_owned());
     }
     let mut reasons = Vec::new();
     for located in partitions.iter().filter(|located| matches!(located.kind, Kind::Fat | Kind::Ext4)) {
-        match read_boot(image, located) {
+        match read_boot(medium, located) {
             Ok(Some(boot)) => return Ok(boot),
             Ok(None) => {}
             Err(error) => reasons.push(error.to_string()),
@@ -201,8 +171,8 @@ fn find_boot(image: &Image, partitions: &[Located]) -> Result<Boot, String> {
     Err(reasons.join("; "))
 }
 
-fn read_boot(image: &Image, located: &Located) -> Result<Option<Boot>> {
-    let mut filesystem = located.open(image, 0)?;
+fn read_boot(medium: &Medium, located: &Located) -> Result<Option<Boot>> {
+    let mut filesystem = medium.filesystem(located)?;
     if filesystem.metadata(GRUB_CONFIGURATION)?.is_none() {
         return Ok(None);
     }
@@ -270,7 +240,8 @@ fn find_root(partitions: &[Located], boot: Option<&Boot>) -> Result<Located, Str
     }
     let is_boot = |located: &Located| boot.is_some_and(|boot| boot.located.number() == located.number());
     let mut candidates = partitions.iter().filter(|located| {
-        !is_boot(located) && matches!(located.kind, Kind::Ext4 | Kind::Squashfs | Kind::Erofs | Kind::F2fs)
+        !is_boot(located)
+            && matches!(located.kind, Kind::Ext4 | Kind::Squashfs | Kind::Erofs | Kind::F2fs | Kind::Directory)
     });
     match (candidates.next(), candidates.next()) {
         (Some(only), None) => Ok(only.clone()),

@@ -1,12 +1,11 @@
 //! The steps of a patch, each a function of what the step before it gives. [`patch`](super::patch()) takes them in turn;
 //! whoever makes many images of one opens it once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::apply::apply;
 use crate::error::{At, Error, Result};
 use crate::filesystem::LiveOverlay;
-use crate::image::{Disk, Image, Keep};
+use crate::image::{Container, Keep};
 use crate::kernel::KernelRelease;
 use crate::openwrt::{MODULES_DIRECTORY, OPKG_KERNEL_CONTROL, System};
 use crate::overlay::{self, Resolved};
@@ -18,13 +17,14 @@ use crate::seal::{self, Filled, Signer};
 use crate::verify::{self, Report};
 
 use super::kernel_swap::KernelSwap;
+use super::medium::Medium;
 use super::packages::PackageFiles;
 use super::scene::{Located, Scene};
 use super::unpacked::UnpackedKernels;
 use super::wishes::{expectations, wishes};
-use super::{ModuleRow, OutputFacts, PackageRow, evidence};
+use super::{Input, ModuleRow, OutputFacts, PackageRow, evidence, tree};
 
-/// An image that was looked at.
+/// An image or tree that was looked at.
 pub(super) struct Opened {
     /// Its path.
     pub(super) path: PathBuf,
@@ -77,15 +77,20 @@ impl Opened {
     }
 }
 
-/// Reads the image at `path`, and finds it among the digests that lie beside it.
+/// Reads `input`, and finds an image among the digests that lie beside it.
 ///
 /// # Errors
 /// Those of opening it; corrupt when a digest beside it is another.
-pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Opened> {
-    let (image, unpacked) = UnpackedKernels::opening(Keep::DiskAndStream, path, progress)?;
-    let agreeing = seal::check_sums(path, &image.container.sha256)?;
-    let remarks = dropped_trailers(&image).into_iter().chain(checked_sums(&agreeing)).collect();
-    Ok(Opened { path: path.to_owned(), scene: Scene::survey(image, None), unpacked, remarks })
+pub(super) fn open(input: &Input, progress: &dyn Progress) -> Result<Opened> {
+    let path = input.path().to_owned();
+    let (medium, unpacked) = Medium::opening(Keep::DiskAndStream, input, progress)?;
+    let mut remarks = Vec::new();
+    if let Some(container) = medium.container() {
+        let agreeing = seal::check_sums(&path, &container.sha256)?;
+        remarks.extend(dropped_trailers(container).into_iter().chain(checked_sums(&agreeing)));
+    }
+    remarks.extend(medium.mounts().map(|message| note("mount-point", message)));
+    Ok(Opened { path, scene: Scene::survey(medium, None), unpacked, remarks })
 }
 
 /// Puts recipe and command line together, and reads what they name.
@@ -117,7 +122,7 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let root = scene.editable_root().at(place)?;
     let mut wanted = expectations(resolved).paths();
     wanted.push(OPKG_KERNEL_CONTROL.to_owned());
-    let mut filesystem = root.open(&scene.image, 0)?;
+    let mut filesystem = scene.medium.filesystem(root)?;
     let mut system = System::read(filesystem.as_mut(), &wanted).at(place)?;
     system.check_target().at(place)?;
     let release = match swap {
@@ -140,6 +145,9 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let mut plan = plan(&system, &release, &wishes).at(place)?;
     let discarded_overlay = discarded_overlay(scene, root, wished, &plan.edits).at(place)?;
     plan.findings.extend(discarded_overlay.map(loss));
+    if matches!(scene.medium, Medium::Tree(_)) {
+        tree::without_owners(&mut plan, &system);
+    }
     Ok(Planned {
         system,
         release,
@@ -231,8 +239,8 @@ fn swapped(scene: &Scene, swap: &KernelSwap, system: &System, wishes: &mut Wishe
 }
 
 /// What is said of trailers behind the image, none of which outlives an edit.
-fn dropped_trailers(image: &Image) -> Option<Finding> {
-    let message = match image.container.trailers.len() {
+fn dropped_trailers(container: &Container) -> Option<Finding> {
+    let message = match container.trailers.len() {
         0 => return None,
         1 => "the firmware trailer behind the image (the build's signature or metadata) does not fit an edited image \
               and is left out"
@@ -253,7 +261,7 @@ fn checked_sums(agreeing: &[String]) -> Option<Finding> {
 /// # Errors
 /// Unsupported: it is not given up, and there are edits.
 fn discarded_overlay(scene: &Scene, root: &Located, wished: &Wished, edits: &[Edit]) -> Result<Option<LiveOverlay>> {
-    let overlay = root.live_overlay(&scene.image)?;
+    let overlay = scene.medium.live_overlay(root)?;
     match overlay {
         Some(overlay) if !wished.discard_overlay && !edits.is_empty() => Err(overlay.refusal().at(root.place())),
         _ => Ok(overlay.filter(|_| wished.discard_overlay)),
@@ -270,41 +278,28 @@ fn loss(overlay: LiveOverlay) -> Finding {
     Finding { severity: Severity::Warning, ..note("overlay-discarded", message) }
 }
 
-/// The image with the plan carried out, added files dated `epoch` (seconds since 1970); untouched when the plan is empty.
+/// The medium with the plan carried out, added files dated `epoch` (seconds since 1970); untouched when the plan is empty.
 ///
 /// # Errors
 /// Those of the filesystems.
-pub(super) fn carried_out(opened: &Opened, planned: &Planned, epoch: u64) -> Result<Image> {
+pub(super) fn carried_out(opened: &Opened, planned: &Planned, epoch: u64) -> Result<Medium> {
     let place = || opened.place();
     let scene = &opened.scene;
     let root = scene.editable_root().at(place)?;
-    let mut image = scene.image.clone();
-    if planned.discarded_overlay.is_some() {
-        image.disk = root.without_overlay(&image).at(place)?;
-    }
-    image.disk = edited(&image, root, &planned.plan.edits, epoch).at(place)?;
+    let medium = match planned.discarded_overlay {
+        Some(_) => scene.medium.without_overlay(root).at(place)?,
+        None => scene.medium.clone(),
+    };
+    let medium = medium.edited(root, &planned.plan.edits, epoch).at(place)?;
     match (&planned.boot, &scene.boot) {
-        (Some(plan), Ok(boot)) => {
-            let disk = edited(&image, &boot.located, &plan.edits, epoch).at(place)?;
-            Ok(Image { disk, ..image })
-        }
-        _ => Ok(image),
+        (Some(plan), Ok(boot)) => medium.edited(&boot.located, &plan.edits, epoch).at(place),
+        _ => Ok(medium),
     }
-}
-
-/// The disk of `image` with `edits` carried out on one of its filesystems.
-fn edited(image: &Image, located: &Located, edits: &[Edit], epoch: u64) -> Result<Disk> {
-    if edits.is_empty() {
-        return Ok(image.disk.clone());
-    }
-    let mut filesystem = located.open(image, epoch)?;
-    apply(edits, filesystem.as_mut()).at(|| located.place())?;
-    Ok(filesystem.finish().at(|| located.place())?.into_disk())
 }
 
 /// The checks on the result but those of `skip`; those of `allow` are warnings.
 pub(super) fn checked(
-    result: Image,
+    result: Medium,
     unpacked: &UnpackedKernels,
     wished: &Wished,
     skip: &[String],
@@ -317,8 +312,8 @@ pub(super) fn checked(
     report
 }
 
-/// Gives the output its name, and writes the digests beside it (where there are none, only with `sums` or a `signer`). What is to be
-/// said of these is added to `findings`.
+/// Gives an image its name, and writes the digests beside it (where there are none, only with `sums` or a `signer`). What
+/// is to be said of these is added to `findings`.
 ///
 /// # Errors
 /// I/O.

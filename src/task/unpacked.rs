@@ -9,6 +9,7 @@ use crate::image::{Image, Keep};
 use crate::kernel::KernelExports;
 use crate::progress::Progress;
 
+use super::medium::Medium;
 use super::scene::Scene;
 
 /// A kernel file's content, and what the kernel exports.
@@ -39,7 +40,7 @@ impl UnpackedKernels {
     /// Begins to unpack the kernels of `image`, which is read up to the end of its boot partition, in a thread beside.
     fn begin(&self, image: Image) {
         let work = move || {
-            let kernels = Scene::survey(image, None).kernels;
+            let kernels = Scene::survey(Medium::Image(image), None).kernels;
             let contents = kernels.into_iter().filter_map(|kernel| kernel.content.ok());
             contents
                 .filter_map(|content| KernelExports::read(&content).ok().map(|exports| (content, exports)))

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::filesystem::Packing;
-use crate::image::Image;
+use crate::image::{Image, PartitionTable};
 use crate::infiniband::IpoibInterface;
 use crate::kernel::{KernelExports, KernelRelease, ModuleName};
 use crate::openwrt::{BootConfiguration, LoadReport, PackageManager, System};
@@ -51,6 +51,16 @@ impl Expectations {
         }
         self
     }
+
+    /// Expects of every file that is in `system` the owner that it has there.
+    pub(crate) fn ignore_owners(&mut self, system: &System) {
+        for wish in &mut self.files {
+            if let Some(found) = system.tree.metadata(&wish.path) {
+                wish.attributes.uid = found.attributes.uid;
+                wish.attributes.gid = found.attributes.gid;
+            }
+        }
+    }
 }
 
 /// A kernel that the boot menu offers, or that was given for a root without one.
@@ -65,8 +75,8 @@ pub(crate) struct BootedKernel {
 /// Everything a check may look at. What could not be read is the reason why, so that a check can say so.
 #[derive(Debug)]
 pub(crate) struct Evidence<'a> {
-    /// The container and the partition table.
-    pub(crate) image: &'a Image,
+    /// The container and the partition table; `None` where the system is a tree of files in a folder.
+    pub(crate) image: Option<&'a Image>,
     /// Number of the partition that holds the kernel and grub.cfg, where one does.
     pub(crate) boot_partition: Option<u32>,
     /// Number of the partition that holds the root filesystem, where one does.
@@ -109,7 +119,12 @@ pub(crate) struct Authenticity {
 impl Evidence<'_> {
     /// Whether there is a root filesystem and nothing else: no partitions, no boot loader, no kernel of its own.
     pub(crate) fn is_bare(&self) -> bool {
-        self.image.table.is_none()
+        self.table().is_none()
+    }
+
+    /// The partition table, where there is one.
+    pub(crate) fn table(&self) -> Option<&PartitionTable> {
+        self.image?.table.as_ref()
     }
 
     /// The kernel that the first menu entry boots, where it could be read.

@@ -18,6 +18,8 @@ const RELEASE: &str = "6.6.106";
 /// What [`Evidence`] is made of, open to changes.
 pub(crate) struct Specimen {
     pub(crate) image: Image,
+    /// Whether there is an image at all, and not a tree of files.
+    pub(crate) is_image: bool,
     pub(crate) boot_partition: Option<u32>,
     pub(crate) root_partition: Option<u32>,
     pub(crate) boot: BootConfiguration,
@@ -41,6 +43,7 @@ impl Specimen {
     pub(crate) fn stock() -> Self {
         Self {
             image: image(),
+            is_image: true,
             boot_partition: Some(1),
             root_partition: Some(2),
             boot: BootConfiguration { entries: vec![entry("OpenWrt"), entry("OpenWrt (failsafe)")] },
@@ -157,7 +160,7 @@ impl Specimen {
             kernels.push(BootedKernel { path: "/boot/vmlinuz.old".into(), exports: Ok(kernel.clone()) });
         }
         let evidence = Evidence {
-            image: &self.image,
+            image: self.is_image.then_some(&self.image),
             boot_partition: self.boot_partition,
             root_partition: self.root_partition,
             boot: Ok(self.boot.clone()),
@@ -349,6 +352,12 @@ fn of_a_root_alone_nothing_is_judged_that_it_does_not_have() {
     }
     assert!(!specimen.report().failed());
     assert!(passed(&specimen, "kernel-found").starts_with("/boot/vmlinuz: Linux "), "the given one");
+    passed(&specimen, "container");
+    specimen.is_image = false;
+    specimen.system.space = Space::UNBOUNDED;
+    assert_eq!(skipped(&specimen, "container"), "this is a tree of files, not an image");
+    assert_eq!(passed(&specimen, "root-filesystem"), "OpenWrt 24.10.0, 4 paths in a folder");
+    assert!(!specimen.report().failed());
 }
 
 #[test]
@@ -365,7 +374,7 @@ fn the_stock_specimen_fails_one_check_only() {
 fn a_skipped_check_has_no_row() {
     let specimen = Specimen::stock();
     let evidence = Evidence {
-        image: &specimen.image,
+        image: Some(&specimen.image),
         boot_partition: None,
         root_partition: None,
         boot: Err("x".into()),

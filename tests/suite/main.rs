@@ -20,6 +20,7 @@ mod made_images;
 mod overlays;
 mod packages;
 mod patch;
+mod rootdir;
 mod rootfs;
 mod signing;
 mod support;

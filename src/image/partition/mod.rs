@@ -167,7 +167,8 @@ impl PartitionTable {
     }
 }
 
-const REMEDY: &str = "give an OpenWrt x86 combined image: …-combined.img.gz or …-combined-efi.img.gz";
+const REMEDY: &str =
+    "give an OpenWrt x86 image: …-combined.img.gz, …-combined-efi.img.gz, or a root filesystem, …-rootfs.img.gz";
 
 /// `table`, an MBR, with a remark where a GPT lies beside it.
 fn with_unused_gpt(mut table: PartitionTable, disk: &Disk) -> PartitionTable {

@@ -41,7 +41,13 @@ fn root_filesystem(evidence: &Evidence<'_>) -> Outcome {
                 "" => "OpenWrt",
                 description => description,
             };
-            format!("{version}, {} of {} blocks of {} bytes free", space.free_blocks, space.blocks, space.block_size)
+            match space.is_bounded() {
+                true => format!(
+                    "{version}, {} of {} blocks of {} bytes free",
+                    space.free_blocks, space.blocks, space.block_size
+                ),
+                false => format!("{version}, {} in a folder", number(system.tree.nodes.len(), "path")),
+            }
         }),
         Err(reason) => {
             problems.push(reason.clone());
@@ -59,7 +65,7 @@ pub(super) const BOOT_ENTRIES: Check = Check {
 };
 
 fn boot_entries(evidence: &Evidence<'_>) -> Outcome {
-    let Some(table) = &evidence.image.table else { return skip(NO_PARTITIONS) };
+    let Some(table) = evidence.table() else { return skip(NO_PARTITIONS) };
     let configuration = match &evidence.boot {
         Ok(configuration) => configuration,
         Err(reason) => return fail(reason.clone()),

@@ -17,7 +17,8 @@ pub(super) const CONTAINER: Check = Check {
 };
 
 fn container(evidence: &Evidence<'_>) -> Outcome {
-    let container = &evidence.image.container;
+    let Some(image) = evidence.image else { return skip("this is a tree of files, not an image") };
+    let container = &image.container;
     let mut problems = Vec::new();
     let stale = container.trailers.iter().filter(|trailer| !trailer.crc_matches).count();
     if stale > 0 {
@@ -51,8 +52,8 @@ pub(super) const PARTITION_TABLE: Check = Check {
 };
 
 fn partition_table(evidence: &Evidence<'_>) -> Outcome {
-    let Some(table) = &evidence.image.table else { return skip(NO_PARTITIONS) };
-    let disk_sectors = evidence.image.disk.length() / SECTOR;
+    let Some((image, table)) = evidence.image.zip(evidence.table()) else { return skip(NO_PARTITIONS) };
+    let disk_sectors = image.disk.length() / SECTOR;
     let mut problems: Vec<String> =
         table.partitions.iter().filter_map(|partition| extent_problem(partition, disk_sectors)).collect();
     problems.extend(overlaps(table));
@@ -118,7 +119,7 @@ pub(super) const PARTITION_UUIDS: Check = Check {
 };
 
 fn partition_uuids(evidence: &Evidence<'_>) -> Outcome {
-    let Some(table) = &evidence.image.table else { return skip(NO_PARTITIONS) };
+    let Some(table) = evidence.table() else { return skip(NO_PARTITIONS) };
     let Some(root) = evidence.root_partition else {
         return skip("no root partition was found");
     };

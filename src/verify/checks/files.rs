@@ -2,7 +2,7 @@
 
 use super::{judge, number, skip, with_system};
 use crate::filesystem::{FileType, Metadata};
-use crate::openwrt::System;
+use crate::openwrt::{Node, System};
 use crate::plan::{Content, FileWish, LineWish, Severity};
 use crate::verify::{Check, Evidence, Outcome};
 
@@ -50,7 +50,7 @@ fn init_script(evidence: &Evidence<'_>) -> Outcome {
 fn init_problems(system: &System, wish: &FileWish) -> Vec<String> {
     let path = &wish.path;
     let mut problems: Vec<String> = difference(system, wish).err().into_iter().collect();
-    let Some(node) = system.tree.nodes.get(path) else {
+    let Some(node) = at(system, path) else {
         return problems;
     };
     if node.metadata.attributes.mode & 0o111 == 0 {
@@ -64,7 +64,7 @@ fn init_problems(system: &System, wish: &FileWish) -> Vec<String> {
     };
     let name = path.strip_prefix(INIT_SCRIPTS).unwrap_or(path);
     let link = format!("/etc/rc.d/S{start}{name}");
-    let target = system.tree.nodes.get(&link).and_then(|node| node.metadata.link_target.as_deref());
+    let target = at(system, &link).and_then(|node| node.metadata.link_target.as_deref());
     match target {
         Some(target) if target == format!("../init.d/{name}") || target == path.as_str() => {}
         Some(target) => problems.push(format!("{link} points to {target}, not to ../init.d/{name}")),
@@ -128,10 +128,15 @@ fn seen(wishes: &[&FileWish]) -> String {
     }
 }
 
+/// What stands at `path`, where symlinks among the directories above it lead.
+fn at<'a>(system: &'a System, path: &str) -> Option<&'a Node> {
+    system.tree.node(&system.tree.place(path)?)
+}
+
 /// How what is in the image differs from `wish`.
 fn difference(system: &System, wish: &FileWish) -> Result<(), String> {
     let path = &wish.path;
-    let Some(node) = system.tree.nodes.get(path) else {
+    let Some(node) = at(system, path) else {
         return Err(format!("{path} is missing ({})", wish.reason));
     };
     let metadata = &node.metadata;
@@ -194,6 +199,20 @@ fn article(file_type: FileType) -> &'static str {
 #[cfg(test)]
 mod tests {
     use crate::verify::specimen::{Specimen, passed, problems, skipped};
+
+    #[test]
+    fn a_file_below_a_linked_directory_is_looked_for_where_the_link_leads() {
+        use crate::openwrt::Node;
+
+        let mut specimen = Specimen::patched();
+        let banner = specimen.system.tree.nodes.remove("/etc/banner").unwrap();
+        specimen.system.tree.nodes.insert("/usr/etc/banner".into(), banner);
+        assert_eq!(problems(&specimen, "files-present"), ["/etc/banner is missing (overlay ipoib)"]);
+        let init = specimen.system.tree.nodes["/etc/rc.d/S19ipoib"].metadata.clone();
+        let link = crate::filesystem::Metadata { link_target: Some("usr/etc".into()), ..init };
+        specimen.system.tree.nodes.insert("/etc".into(), Node { metadata: link, content: None });
+        passed(&specimen, "files-present");
+    }
 
     #[test]
     fn a_script_whose_settings_were_not_named_may_have_any_content() {

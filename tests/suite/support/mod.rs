@@ -2,6 +2,7 @@
 
 mod cpio;
 mod disk;
+pub(crate) mod folder;
 mod judge;
 mod kmodloader;
 mod loadable;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use cpio::Archive;
 pub(crate) use disk::{Partition, SECTOR, partitions, raw_disk, write_partition};
+pub(crate) use folder::{User, is_root};
 pub(crate) use judge::{Job, judge};
 pub(crate) use kmodloader::{Insertion, load_order};
 pub(crate) use machine::boot;
