@@ -180,7 +180,8 @@ pub(super) struct PatchArguments {
     pub(super) size: Size,
     #[command(flatten)]
     pub(super) signing: Signing,
-    /// Of a tree, write only the files, directories and links that are added or replaced: what ImageBuilder's FILES= takes
+    /// Of a tree, write only the files, directories and links that are added or replaced: what ImageBuilder's FILES= takes.
+    /// Modules are then not registered, since ImageBuilder writes the package database itself
     #[arg(long, help_heading = "Running", requires = "rootdir", conflicts_with = "image")]
     pub(super) only_changes: bool,
     /// Print the plan and write nothing
@@ -257,6 +258,8 @@ impl PatchArguments {
             discard_overlay: self.discard_overlay,
             rootfs_size: self.size.rootfs_size.clone(),
             backup_gpt: self.size.backup_gpt,
+            // ImageBuilder keeps a database of its own, over which FILES= would lay the tree's.
+            no_register: self.additions.no_register || self.only_changes,
             ..to_wishes(&self.wishes, &self.additions, &self.kernel)
         }
     }

@@ -142,8 +142,12 @@ fn the_changes_alone_are_the_edits_and_the_directories_above_them() {
     for (path, entry) in files.iter().filter(|(path, entry)| entry.is_directory() && base.contains_key(*path)) {
         assert_eq!((&entry.mode, &entry.owner), (&base[path].mode, &base[path].owner), "{path}");
     }
+    assert!(
+        !files.keys().any(|path| path.starts_with("/usr/lib/opkg")),
+        "ImageBuilder's database would be overwritten"
+    );
     // Laid over the tree, as ImageBuilder does, they make the whole.
-    patch(place.path(), "-o whole").expect_status(0);
+    patch(place.path(), "-o whole --no-register").expect_status(0);
     let copied = std::process::Command::new("cp").args(["-fpR", "files/.", "root"]).current_dir(place.path()).status();
     assert!(copied.unwrap().success());
     let [laid_over, whole] = ["root", "whole"].map(|name| as_unpacked(folder::read(&place.path().join(name))));
