@@ -130,7 +130,6 @@ pub(super) enum Command {
     Overlays(OverlaysArguments),
     Demo(DemoArguments),
     Keygen(KeygenArguments),
-    /// Print the JSON schema of recipe files
     /// Print the JSON schema of recipes or hosts files
     #[command(
         long_about = "Print the JSON schema of recipes or hosts files.\n\nEditors use it to complete and check the files \
