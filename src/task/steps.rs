@@ -25,6 +25,7 @@ use super::wishes::{expectations, wishes};
 use super::{Input, ModuleRow, OutputFacts, PackageRow, evidence, tree};
 
 /// An image or tree that was looked at.
+#[derive(Debug, Clone)]
 pub(super) struct Opened {
     /// Its path.
     pub(super) path: PathBuf,

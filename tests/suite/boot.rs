@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 
 use super::acceptance::{given_images, has_ext4_root};
 use super::support::{
-    BootKind, Insertion, Job, OPENWRT, RootKind, boot, copy_kernel, image, load_order, modinfo, partitions, raw_disk,
-    rdump, squashfs_image, system_of_fixture, write_partition,
+    BootKind, Insertion, Job, OPENWRT, RootKind, boot, copy_kernel, debugfs, e2fsck, image, load_order, modinfo,
+    partitions, raw_disk, rdump, run, squashfs_image, system_of_fixture, tool, write_partition,
 };
 
 const WANTED: [&str; 6] = ["ib_core", "mlx4_core", "mlx4_ib", "ib_ipoib", "ib_umad", "ib_uverbs"];
 
-/// Boots the disk with its own kernel and asserts that its root was mounted as `filesystem` and every module went in.
-fn boot_and_look(disk_file: &Path, early: &[PathBuf], filesystem: &str) {
+/// Boots the disk with its own kernel and asserts that its root was mounted as `filesystem` and every module went in. With
+/// `fill` the kernel then writes 120 MiB to the root, and `disk_file` may be written to.
+fn boot_and_look(disk_file: &Path, early: &[PathBuf], filesystem: &str, fill: bool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = raw_disk(disk_file);
     let [boot_partition, root_partition] = partitions(&disk);
@@ -30,9 +31,27 @@ fn boot_and_look(disk_file: &Path, early: &[PathBuf], filesystem: &str) {
     let insertions = load_order(&file("tree"), &release);
     let is_qcow2 = disk_file.extension().is_some_and(|extension| extension == "qcow2");
     let drive = if is_qcow2 { disk_file.to_path_buf() } else { file("disk") };
-    let said = boot(&file("vmlinuz"), early, &drive, &insertions);
+    let said = boot(&file("vmlinuz"), early, &drive, &insertions, fill);
     assert!(said.contains(&format!("MOUNTED read-only as {filesystem}\n")), "{said}");
     judge_console(&said, &release, &insertions);
+    if fill {
+        judge_filled(&said, &drive, folder.path());
+    }
+}
+
+/// What the kernel wrote is all there, and the filesystem is as sound as before.
+fn judge_filled(said: &str, drive: &Path, folder: &Path) {
+    assert!(said.contains("MOUNTED read-write") && said.contains("FILLED 12\n"), "{said}");
+    for line in said.lines().filter(|line| line.contains("EXT4-fs")) {
+        assert!(!line.contains("error") && !line.contains("warning"), "{said}");
+    }
+    let (raw, root) = (folder.join("filled-disk"), folder.join("filled-root"));
+    run(tool("qemu-img").args(["convert", "-O", "raw"]).arg(drive).arg(&raw)).expect_status(0);
+    let disk = raw_disk(&raw);
+    write_partition(&disk, partitions(&disk)[1], &root);
+    e2fsck(&root).expect_status(0);
+    let stat = debugfs(&root, &["stat /filled/11/file".to_string()]).into_values().next().unwrap();
+    assert!(stat.contains("Size: 10485760"), "{stat}");
 }
 
 fn judge_console(said: &str, release: &str, insertions: &[Insertion]) {
@@ -139,10 +158,10 @@ fn debians_kernel_takes_the_modules_out_of_a_patched_image() {
     image(&pristine, BootKind::Efi, RootKind { block_size: 4096, features, mebibytes: 64 }, &tree, &debian.vmlinuz);
 
     let job = Job::connectx3(&pristine, &debian.modules);
-    job.patch(folder.path(), &pristine, &["-o", "router.qcow2"]).expect_status(0);
+    job.patch(folder.path(), &pristine, &["--rootfs-size", "400M", "-o", "router.qcow2"]).expect_status(0);
     job.verify(folder.path(), &folder.path().join("router.qcow2")).expect_status(0);
     let early = debian.closure(&[&DISK[..], &["crc32c_generic", "crc32c_intel", "ext4"]].concat());
-    boot_and_look(&folder.path().join("router.qcow2"), &early, "ext4");
+    boot_and_look(&folder.path().join("router.qcow2"), &early, "ext4", true);
 }
 
 #[test]
@@ -152,12 +171,12 @@ fn debians_kernel_mounts_the_squashfs_of_a_patched_image_and_takes_the_modules_o
     let pristine = folder.path().join("openwrt.img");
     squashfs_image(&pristine, BootKind::Bios, &OPENWRT, 64, &tree, &debian.vmlinuz);
     let job = Job::connectx3(&pristine, &debian.modules);
-    job.patch(folder.path(), &pristine, &["-o", "router.img"]).expect_status(0);
+    job.patch(folder.path(), &pristine, &["--rootfs-size", "128M", "-o", "router.img"]).expect_status(0);
     // Its kernel has squashfs as a module, which is told, and which the initial root here brings.
     let ran = job.verify(folder.path(), &folder.path().join("router.img")).expect_status(0);
     assert!(ran.text().contains("warn  squashfs-decompressor") && ran.text().contains("no squashfs built in"), "{ran}");
     let early = debian.closure(&[&DISK[..], &["squashfs"]].concat());
-    boot_and_look(&folder.path().join("router.img"), &early, "squashfs");
+    boot_and_look(&folder.path().join("router.img"), &early, "squashfs", false);
 }
 
 #[test]
@@ -172,6 +191,21 @@ fn the_kernel_of_every_given_image_takes_the_modules() {
         let job = Job::connectx3(&image, &modules);
         let filesystem = if has_ext4_root(&raw_disk(&image)) { "ext4" } else { "squashfs" };
         job.patch(folder.path(), &image, &["-o", "router.img"]).expect_status(0);
-        boot_and_look(&folder.path().join("router.img"), &[], filesystem);
+        boot_and_look(&folder.path().join("router.img"), &[], filesystem, false);
+    }
+}
+
+#[test]
+fn the_kernel_of_every_given_image_fills_the_root_that_was_grown() {
+    let Some((images, modules)) = given_images() else {
+        println!("not run: IBWRT_IMAGES names no folder of images");
+        return;
+    };
+    for image in images.iter().filter(|image| has_ext4_root(&raw_disk(image))) {
+        println!("{}", image.display());
+        let folder = tempfile::tempdir().unwrap();
+        let job = Job::connectx3(image, &modules);
+        job.patch(folder.path(), image, &["--rootfs-size", "400M", "-o", "router.img"]).expect_status(0);
+        boot_and_look(&folder.path().join("router.img"), &[], "ext4", true);
     }
 }

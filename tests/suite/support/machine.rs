@@ -38,19 +38,40 @@ $b sed 's/^/LOADED /' /proc/modules
 $b ls /sys/class/infiniband_mad /sys/class/infiniband_verbs 2>/dev/null
 $b dmesg | $b grep -iE 'mlx|infiniband|ipoib|unknown symbol|vermagic|module' | $b tail -n 40
 $b umount /mnt
+if [ -e /fill ]; then
+    $b mount -t ext4 -o rw /dev/root /mnt && echo "MOUNTED read-write"
+    $b mknod /dev/zero c 1 5
+    $b mkdir /mnt/filled
+    n=0
+    while [ $n -lt 12 ]; do
+        $b mkdir /mnt/filled/$n && $b dd if=/dev/zero of=/mnt/filled/$n/file bs=1M count=10 2>/dev/null || break
+        n=$((n + 1))
+    done
+    $b df -k /mnt
+    $b umount /mnt && echo "FILLED $n"
+    $b dmesg | $b grep EXT4-fs
+fi
 echo THE END
 $b poweroff -f
 "#;
 
-/// Boots `kernel` with `disk` (raw or `.qcow2`, left as it is) as the first virtio disk and returns what the console showed.
-/// `early` are driver files to insert before the disk can be seen.
-pub(crate) fn boot(kernel: &Path, early: &[std::path::PathBuf], disk: &Path, insertions: &[Insertion]) -> String {
+/// Boots `kernel` with `disk` (raw or `.qcow2`) as the first virtio disk and returns what the console showed. `early` are
+/// driver files to insert before the disk can be seen. With `fill` the root is mounted a second time and 120 MiB are
+/// written to it, in 12 folders of `/filled`; else the disk is left as it is.
+pub(crate) fn boot(
+    kernel: &Path,
+    early: &[std::path::PathBuf],
+    disk: &Path,
+    insertions: &[Insertion],
+    fill: bool,
+) -> String {
     let folder = tempfile::tempdir().unwrap();
     let initrd = folder.path().join("initrd");
-    std::fs::write(&initrd, initial_root(early, insertions)).unwrap();
+    std::fs::write(&initrd, initial_root(early, insertions, fill)).unwrap();
     let console = folder.path().join("console");
     let format = if disk.extension().is_some_and(|extension| extension == "qcow2") { "qcow2" } else { "raw" };
-    let drive = format!("file={},format={format},if=virtio,snapshot=on", disk.display());
+    let drive =
+        format!("file={},format={format},if=virtio,snapshot={}", disk.display(), if fill { "off" } else { "on" });
     // Hardware acceleration only on request: /dev/kvm may exist and still hang, in a machine that is virtual itself.
     let accelerator = std::env::var("IBWRT_QEMU_ACCEL").unwrap_or_else(|_| "tcg".to_string());
     let mut machine = super::tool("qemu-system-x86_64")
@@ -93,7 +114,7 @@ pub(crate) fn boot(kernel: &Path, early: &[std::path::PathBuf], disk: &Path, ins
     said
 }
 
-fn initial_root(early: &[std::path::PathBuf], insertions: &[Insertion]) -> Vec<u8> {
+fn initial_root(early: &[std::path::PathBuf], insertions: &[Insertion], fill: bool) -> Vec<u8> {
     let mut archive = Archive::default();
     for folder in ["bin", "dev", "early", "mnt", "proc", "sys"] {
         archive.directory(folder);
@@ -110,5 +131,8 @@ fn initial_root(early: &[std::path::PathBuf], insertions: &[Insertion]) -> Vec<u
     archive.file("early/list", list.as_bytes());
     let lines: String = insertions.iter().map(|one| format!("{} {}\n", one.path, one.parameters)).collect();
     archive.file("insert", lines.as_bytes());
+    if fill {
+        archive.file("fill", b"");
+    }
     archive.finish()
 }
