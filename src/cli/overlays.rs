@@ -59,9 +59,8 @@ fn list(terminal: &Terminal) -> Result<()> {
     let overlays = builtin()?;
     terminal.report(&overlays, || {
         let mut page = Page::new();
-        for overlay in &overlays {
-            page.fact(&overlay.name, &overlay.summary);
-        }
+        let rows: Vec<_> = overlays.iter().map(|overlay| (overlay.name.as_str(), overlay.summary.as_str())).collect();
+        page.facts(&rows);
         page.gap();
         page.paragraph(0, "`ibwrt overlays show NAME` tells more; `--overlay NAME` puts it into an image.");
         page

@@ -87,8 +87,17 @@ impl Page {
 
     /// A label in the left column and its value, wrapped, in the right one.
     pub(super) fn fact(&mut self, label: &str, value: &str) {
-        let label = Tone::Faint.paint(&format!("  {label:<width$}", width = VALUE - 2));
-        self.hanging(&label, VALUE, value);
+        self.facts(&[(label, value)]);
+    }
+
+    /// Labels and their values, with a left column that is as wide as the longest label asks.
+    pub(super) fn facts(&mut self, rows: &[(&str, &str)]) {
+        let longest = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+        let column = VALUE.max(longest + 4);
+        for (label, value) in rows {
+            let label = Tone::Faint.paint(&format!("  {label:<width$}", width = column - 2));
+            self.hanging(&label, column, value);
+        }
     }
 
     /// A table: columns as wide as they must be, those that are empty left out, lines never wrapped.
