@@ -3,7 +3,7 @@
 use super::ext4::Ext4;
 use super::fat::Fat;
 use super::squashfs::Squashfs;
-use super::{Kind, VolumeFilesystem, ext4, fat, squashfs};
+use super::{Kind, VolumeFilesystem, erofs, ext4, fat, squashfs};
 use crate::error::{Error, Result};
 use crate::image::Volume;
 
@@ -50,7 +50,7 @@ pub(crate) fn open(volume: Volume, epoch: u64) -> Result<Box<dyn VolumeFilesyste
         Kind::Ext4 => Ok(Box::new(Ext4::open(volume, epoch)?)),
         Kind::Fat => Ok(Box::new(Fat::open(volume, epoch)?)),
         Kind::Squashfs => Ok(Box::new(Squashfs::open(volume, epoch)?)),
-        Kind::Erofs => refuse("EROFS, a read-only filesystem,"),
+        Kind::Erofs => Err(erofs::refusal(&volume)),
         Kind::F2fs => refuse("F2FS"),
         Kind::Luks => {
             Err(Error::unsupported("the partition is encrypted (LUKS)")

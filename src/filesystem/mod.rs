@@ -6,6 +6,7 @@
 
 mod detect;
 mod directory;
+mod erofs;
 mod ext4;
 mod fat;
 mod foreign;

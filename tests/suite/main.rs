@@ -12,6 +12,7 @@ mod acceptance;
 mod bad_input;
 mod boot;
 mod cases;
+mod erofs;
 mod graph;
 mod growth;
 mod kernel_swap;
