@@ -6,44 +6,23 @@
 //! machine slows all of them down; a figure is the median of its runs. Nothing here passes or fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 
-// The suite has its uses for the rest of it.
-#[allow(dead_code, unused_imports, clippy::cast_possible_truncation)]
-#[path = "../tests/suite/support/mod.rs"]
-mod support;
+mod common;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
+use common::support::{BootKind, RootKind, fixture, fixture_modules, image, partitions, raw_disk, system_of_fixture};
+use common::{
+    Contender, WISHES, With, by_hand, drain, finish, foreign, given, ibwrt, line, megabytes, patch, race, ratio,
+    requests,
+};
 use serde_json::Value;
-use support::{BootKind, RootKind, fixture, fixture_modules, image, partitions, raw_disk, system_of_fixture};
 
 /// Timed runs of each contender, after one that is not counted.
 const RUNS: usize = 5;
 /// The same where one run takes seconds.
 const SLOW_RUNS: usize = 3;
-/// Everything that brings a module, with the one setting that has no default.
-const WISHES: [&str; 16] = [
-    "--overlay",
-    "connectx3",
-    "--overlay",
-    "connectx4",
-    "--overlay",
-    "infinihost",
-    "--overlay",
-    "soft-roce",
-    "--overlay",
-    "rdma-tools",
-    "--overlay",
-    "storage",
-    "--overlay",
-    "ipoib",
-    "--set",
-    "ipoib.address=10.10.0.5/24",
-];
 
 fn main() {
     // `cargo test --benches` runs this too; only `cargo bench` asks for figures.
@@ -58,88 +37,6 @@ fn main() {
         prove(&image, &modules);
     }
     scale(&small);
-}
-
-/// The ext4 images of the folder in `IBWRT_IMAGES`, with their modules.
-fn given() -> Vec<(PathBuf, PathBuf)> {
-    let (Some(folder), Some(modules)) = (std::env::var_os("IBWRT_IMAGES"), std::env::var_os("IBWRT_MODULES")) else {
-        println!("IBWRT_IMAGES and IBWRT_MODULES name no folder of images and no modules: the fixture alone.\n");
-        return Vec::new();
-    };
-    let folder = PathBuf::from(folder);
-    let names = support::listing(&folder).into_iter();
-    let names = names.filter(|name| name.contains("ext4") && (name.ends_with(".img") || name.ends_with(".img.gz")));
-    names.map(|name| (folder.join(name), PathBuf::from(&modules))).collect()
-}
-
-/// Somebody whose time is taken.
-struct Contender<'a> {
-    name: &'static str,
-    job: Box<dyn Fn() + 'a>,
-}
-
-impl<'a> Contender<'a> {
-    fn new(name: &'static str, job: impl Fn() + 'a) -> Self {
-        Self { name, job: Box::new(job) }
-    }
-
-    /// A command that must succeed; what it says goes nowhere.
-    fn command(name: &'static str, make: impl Fn() -> Command + 'a) -> Self {
-        Self::new(name, move || finish(&mut make()))
-    }
-}
-
-fn finish(command: &mut Command) {
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let status = status.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(status.success(), "{command:?}: {status}");
-}
-
-/// The median time of each, all taking turns.
-fn race(contenders: &[Contender<'_>], runs: usize) -> Vec<Duration> {
-    let mut times = vec![Vec::new(); contenders.len()];
-    for round in 0..=runs {
-        for (contender, times) in contenders.iter().zip(&mut times) {
-            let start = Instant::now();
-            (contender.job)();
-            if round > 0 {
-                times.push(start.elapsed());
-            }
-        }
-    }
-    let median = |mut times: Vec<Duration>| {
-        times.sort();
-        times[times.len() / 2]
-    };
-    times.into_iter().map(median).collect()
-}
-
-fn line(name: &str, time: Duration) {
-    println!("  {name:<52} {:>8.1} ms", time.as_secs_f64() * 1000.0);
-}
-
-fn ratio(name: &str, of: Duration, to: Duration) {
-    println!("  {name:<52} {:>8.2}", of.as_secs_f64() / to.as_secs_f64());
-}
-
-/// A program found as root would find it.
-fn foreign(name: &str) -> Command {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut command = Command::new(name);
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("LC_ALL", "C");
-    command
-}
-
-fn ibwrt<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ibwrt"));
-    command.args(arguments).env_remove("SOURCE_DATE_EPOCH");
-    command
-}
-
-fn patch(image: &Path, modules: &Path, output: &Path) -> Command {
-    let mut command = ibwrt([OsStr::new("patch"), image.as_os_str(), OsStr::new("--modules"), modules.as_os_str()]);
-    command.args(WISHES).args(["--quiet", "--force", "-o"]).arg(output);
-    command
 }
 
 /// A patched image, and its parts for those who can only do parts.
@@ -197,11 +94,6 @@ fn payload(kernel: &[u8]) -> &[u8] {
     &kernel[start..start + word(0x24C) - 4]
 }
 
-/// Everything to its end and away, by the libraries that the program itself uses; how many bytes that is.
-fn drain(mut reader: impl Read) -> u64 {
-    std::io::copy(&mut reader, &mut std::io::sink()).unwrap()
-}
-
 fn prove(image: &Path, modules: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let Some(patched) = Patched::new(image, modules, folder.path()) else { return };
@@ -254,36 +146,18 @@ fn prove(image: &Path, modules: &Path) {
     patch_by_hand(image, modules, &patched, folder.path());
 }
 
-fn megabytes(bytes: u64) -> f64 {
-    Duration::from_micros(bytes).as_secs_f64()
-}
-
 /// `ibwrt patch` against what a person would type who knows which files to write and where.
 fn patch_by_hand(image: &Path, modules: &Path, patched: &Patched, folder: &Path) {
     let before = tempfile::tempdir().unwrap();
     let (old, _) = system_of_fixture(image.to_str().unwrap(), before.path());
-    let old: BTreeSet<String> = support::listing(&old).into_iter().collect();
-    let new = support::listing(&patched.root).into_iter().filter(|path| !old.contains(path));
-    let requests = new.map(|path| match patched.root.join(&path) {
-        from if from.is_symlink() => format!("symlink /{path} {}\n", std::fs::read_link(from).unwrap().display()),
-        from if from.is_dir() => format!("mkdir /{path}\n"),
-        from => format!("write {} /{path}\n", from.display()),
-    });
     let script = folder.join("requests");
-    std::fs::write(&script, requests.collect::<String>()).unwrap();
+    std::fs::write(&script, requests(&old, &patched.root)).unwrap();
     let [_, root] = partitions(&raw_disk(image));
     let (raw, output) = (folder.join("by-hand.img"), folder.join("by-ibwrt.img.gz"));
-    // What follows the gzip member is a trailer, of which gzip warns.
-    let by_hand = format!(
-        "gzip -dc '{image}' > '{raw}'; debugfs -w -f '{script}' '{raw}?offset={offset}' && gzip -9nf '{raw}'",
-        image = image.display(),
-        raw = raw.display(),
-        script = script.display(),
-        offset = root.range().start,
-    );
+    let by_hand = by_hand(image, &script, &raw, root.range().start, 9);
     let contenders = [
         Contender::command("ibwrt patch, whole InfiniBand set", || patch(image, modules, &output)),
-        Contender::command("gzip -dc, debugfs -w, gzip -9", || foreign("sh").with(["-c", &by_hand])),
+        Contender::command("gzip -dc, debugfs -w, gzip -9", || foreign("sh").with(["-c", by_hand.as_str()])),
     ];
     let times = race(&contenders, SLOW_RUNS);
     for (contender, &time) in contenders.iter().zip(&times) {
@@ -291,18 +165,6 @@ fn patch_by_hand(image: &Path, modules: &Path, patched: &Patched, folder: &Path)
     }
     ratio("patch / gzip, debugfs, gzip", times[0], times[1]);
     println!();
-}
-
-/// A command with more arguments, in one expression.
-trait With {
-    fn with<S: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = S>) -> Self;
-}
-
-impl With for Command {
-    fn with<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
-        self.args(arguments);
-        self
-    }
 }
 
 /// One image with more and more copies of a real module, each under a name of its own and each with an autoload line.

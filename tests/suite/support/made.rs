@@ -1,6 +1,8 @@
 //! Images in OpenWrt's layout that the tests make themselves: partition tables by a few lines of our own, filesystems by
 //! mke2fs, mkfs.fat and mtools.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::oracle::{copy_kernel, rdump, tool};
@@ -56,7 +58,7 @@ pub(crate) fn image(to: &Path, boot: BootKind, root: RootKind, tree: &Path, kern
     let scratch = tempfile::tempdir().unwrap();
     let root_part = scratch.path().join("root");
     mke2fs(&root_part, "rootfs", root.block_size, root.features, root.mebibytes, tree);
-    assemble(to, boot, &std::fs::read(&root_part).unwrap(), root.mebibytes, kernel);
+    assemble(to, boot, &root_part, root.mebibytes, kernel);
 }
 
 /// Makes an uncompressed image with a squashfs root at `to`, as OpenWrt's build calls mksquashfs, but for `options`.
@@ -71,7 +73,7 @@ pub(crate) fn squashfs_image(
     let scratch = tempfile::tempdir().unwrap();
     let root_part = scratch.path().join("root");
     mksquashfs(tree, &root_part, options);
-    assemble(to, boot, &std::fs::read(&root_part).unwrap(), mebibytes, kernel);
+    assemble(to, boot, &root_part, mebibytes, kernel);
 }
 
 /// What OpenWrt's build tells mksquashfs of the compressor, as far as Debian's knows it.
@@ -86,8 +88,8 @@ pub(crate) fn mksquashfs(tree: &Path, to: &Path, options: &[&str]) {
     run(&mut command).expect_status(0);
 }
 
-/// Puts a root of `mebibytes` MiB that begins with `root`, and a boot partition, into one disk.
-fn assemble(to: &Path, boot: BootKind, root: &[u8], mebibytes: usize, kernel: &Path) {
+/// Puts a root of `mebibytes` MiB that begins with the file `root`, and a boot partition, into one disk.
+fn assemble(to: &Path, boot: BootKind, root: &Path, mebibytes: usize, kernel: &Path) {
     let scratch = tempfile::tempdir().unwrap();
     let boot_part = scratch.path().join("boot");
     match boot {
@@ -102,15 +104,36 @@ fn assemble(to: &Path, boot: BootKind, root: &[u8], mebibytes: usize, kernel: &P
     }
     let root_start = BOOT_START + BOOT_SECTORS;
     let root_sectors = mebibytes * 2048;
-    let mut disk = vec![0; (root_start + root_sectors + 63) * SECTOR];
-    disk[BOOT_START * SECTOR..root_start * SECTOR].copy_from_slice(&std::fs::read(&boot_part).unwrap());
-    assert!(root.len() <= root_sectors * SECTOR, "{} bytes of root", root.len());
-    disk[root_start * SECTOR..][..root.len()].copy_from_slice(root);
+    let sectors = root_start + root_sectors + 63;
+    let root_length = std::fs::metadata(root).unwrap().len();
+    assert!(root_length <= (root_sectors * SECTOR) as u64, "{root_length} bytes of root");
+    let mut head = vec![0; BOOT_START * SECTOR];
     match boot {
-        BootKind::Efi => write_gpt(&mut disk, root_start, root_sectors),
-        BootKind::Bios => write_mbr(&mut disk, root_start, root_sectors),
+        BootKind::Efi => write_gpt(&mut head, sectors, root_start, root_sectors),
+        BootKind::Bios => write_mbr(&mut head, root_start, root_sectors),
     }
-    std::fs::write(to, disk).unwrap();
+    let mut disk = File::create(to).unwrap();
+    disk.write_all(&head).unwrap();
+    for (part, start) in [(boot_part.as_path(), BOOT_START), (root, root_start)] {
+        copy_with_holes(part, &mut disk, start * SECTOR);
+    }
+    disk.set_len((sectors * SECTOR) as u64).unwrap();
+}
+
+/// Copies a partition to its place, leaving out zeroes: a large one need not take room.
+fn copy_with_holes(part: &Path, disk: &mut File, start: usize) {
+    const BLOCK: usize = 1 << 20;
+    let mut part = File::open(part).unwrap();
+    let mut block = Vec::with_capacity(BLOCK);
+    let mut at = start as u64;
+    while (&mut part).take(BLOCK as u64).read_to_end(&mut block).unwrap() > 0 {
+        if block.iter().any(|byte| *byte != 0) {
+            disk.seek(SeekFrom::Start(at)).unwrap();
+            disk.write_all(&block).unwrap();
+        }
+        at += block.len() as u64;
+        block.clear();
+    }
 }
 
 fn grub_configuration(boot: BootKind) -> String {
@@ -162,8 +185,9 @@ fn write_mbr_entry(disk: &mut [u8], number: usize, kind: u8, start: usize, secto
     disk[at + 12..at + 16].copy_from_slice(&(sectors as u32).to_le_bytes());
 }
 
-fn write_gpt(disk: &mut [u8], root_start: usize, root_sectors: usize) {
-    let last = disk.len() / SECTOR - 1;
+/// `disk` is the beginning of a disk of so many sectors.
+fn write_gpt(disk: &mut [u8], disk_sectors: usize, root_start: usize, root_sectors: usize) {
+    let last = disk_sectors - 1;
     write_mbr_entry(disk, 0, 0xEE, 1, last);
     disk[0x1FE..0x200].copy_from_slice(&[0x55, 0xAA]);
     // Linux filesystem data, 0FC63DAF-8483-4772-8E79-3D69D8477DE4, in its mixed-endian form.

@@ -1,0 +1,168 @@
+//! What the benchmarks share: taking turns, telling times, and the programs that are measured.
+// Each has its uses for some of it.
+#![allow(dead_code)]
+
+// The suite has its uses for the rest of it.
+#[allow(dead_code, unused_imports, clippy::cast_possible_truncation)]
+#[path = "../../tests/suite/support/mod.rs"]
+pub(crate) mod support;
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Everything that brings a module, with the one setting that has no default.
+pub(crate) const WISHES: [&str; 16] = [
+    "--overlay",
+    "connectx3",
+    "--overlay",
+    "connectx4",
+    "--overlay",
+    "infinihost",
+    "--overlay",
+    "soft-roce",
+    "--overlay",
+    "rdma-tools",
+    "--overlay",
+    "storage",
+    "--overlay",
+    "ipoib",
+    "--set",
+    "ipoib.address=10.10.0.5/24",
+];
+
+/// Somebody whose time is taken.
+pub(crate) struct Contender<'a> {
+    pub(crate) name: &'static str,
+    job: Box<dyn Fn() + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    pub(crate) fn new(name: &'static str, job: impl Fn() + 'a) -> Self {
+        Self { name, job: Box::new(job) }
+    }
+
+    /// A command that must succeed; what it says goes nowhere.
+    pub(crate) fn command(name: &'static str, make: impl Fn() -> Command + 'a) -> Self {
+        Self::new(name, move || finish(&mut make()))
+    }
+}
+
+pub(crate) fn finish(command: &mut Command) {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = status.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+/// The median time of each, all taking turns.
+pub(crate) fn race(contenders: &[Contender<'_>], runs: usize) -> Vec<Duration> {
+    let mut times = vec![Vec::new(); contenders.len()];
+    for round in 0..=runs {
+        for (contender, times) in contenders.iter().zip(&mut times) {
+            let start = Instant::now();
+            (contender.job)();
+            if round > 0 {
+                times.push(start.elapsed());
+            }
+        }
+    }
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2]
+    };
+    times.into_iter().map(median).collect()
+}
+
+pub(crate) fn line(name: &str, time: Duration) {
+    println!("  {name:<52} {:>8.1} ms", time.as_secs_f64() * 1000.0);
+}
+
+pub(crate) fn ratio(name: &str, of: Duration, to: Duration) {
+    println!("  {name:<52} {:>8.2}", of.as_secs_f64() / to.as_secs_f64());
+}
+
+/// A program found as root would find it.
+pub(crate) fn foreign(name: &str) -> Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(name);
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("LC_ALL", "C");
+    command
+}
+
+/// The program; `IBWRT_BINARY` names another build of it.
+pub(crate) fn ibwrt<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(std::env::var_os("IBWRT_BINARY").unwrap_or(env!("CARGO_BIN_EXE_ibwrt").into()));
+    command.args(arguments).env_remove("SOURCE_DATE_EPOCH");
+    command
+}
+
+pub(crate) fn patch(image: &Path, modules: &Path, output: &Path) -> Command {
+    let mut command = ibwrt([OsStr::new("patch"), image.as_os_str(), OsStr::new("--modules"), modules.as_os_str()]);
+    command.args(WISHES).args(["--quiet", "--force", "-o"]).arg(output);
+    command
+}
+
+/// Everything to its end and away, by the libraries that the program itself uses; how many bytes that is.
+pub(crate) fn drain(mut reader: impl Read) -> u64 {
+    std::io::copy(&mut reader, &mut std::io::sink()).unwrap()
+}
+
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    Duration::from_micros(bytes).as_secs_f64()
+}
+
+/// The ext4 images of the folder in `IBWRT_IMAGES`, with their modules.
+pub(crate) fn given() -> Vec<(PathBuf, PathBuf)> {
+    let (Some(folder), Some(modules)) = (std::env::var_os("IBWRT_IMAGES"), std::env::var_os("IBWRT_MODULES")) else {
+        println!("IBWRT_IMAGES and IBWRT_MODULES name no folder of images and no modules: the fixture alone.\n");
+        return Vec::new();
+    };
+    let folder = PathBuf::from(folder);
+    let names = support::listing(&folder).into_iter();
+    let names = names.filter(|name| name.contains("ext4") && (name.ends_with(".img") || name.ends_with(".img.gz")));
+    names.map(|name| (folder.join(name), PathBuf::from(&modules))).collect()
+}
+
+/// What debugfs is asked for to make the folder `before` the folder `after`, where nothing goes.
+pub(crate) fn requests(before: &Path, after: &Path) -> String {
+    let changed = support::listing(after).into_iter().filter_map(|path| {
+        let (old, new) = (before.join(&path), after.join(&path));
+        let is_there = old.is_symlink() || old.exists();
+        Some(match new {
+            new if new.is_symlink() && !is_there => {
+                format!("symlink /{path} {}\n", std::fs::read_link(new).unwrap().display())
+            }
+            new if new.is_dir() && !is_there => format!("mkdir /{path}\n"),
+            new if new.is_symlink() || new.is_dir() => return None,
+            new if !is_there => format!("write {} /{path}\n", new.display()),
+            new if std::fs::read(&new).unwrap() == std::fs::read(&old).unwrap() => return None,
+            new => format!("rm /{path}\nwrite {} /{path}\n", new.display()),
+        })
+    });
+    changed.collect()
+}
+
+/// The shell's way to patch `image`: unpack it to `raw`, let debugfs do `script` on the filesystem at byte `offset`, pack.
+pub(crate) fn by_hand(image: &Path, script: &Path, raw: &Path, offset: usize, level: u32) -> String {
+    // What follows the gzip member is a trailer, of which gzip warns.
+    format!(
+        "gzip -dc '{image}' > '{raw}'; debugfs -w -f '{script}' '{raw}?offset={offset}' && gzip -{level}nf '{raw}'",
+        image = image.display(),
+        raw = raw.display(),
+        script = script.display(),
+    )
+}
+
+/// A command with more arguments, in one expression.
+pub(crate) trait With {
+    fn with<S: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = S>) -> Self;
+}
+
+impl With for Command {
+    fn with<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.args(arguments);
+        self
+    }
+}
