@@ -49,6 +49,15 @@ pub(crate) fn shortfall(volume: &Volume, blocks: u64, inodes: u64, step: u64) ->
     Ok((short > 0).then(|| short.checked_next_multiple_of(step.max(1)).unwrap_or(u64::MAX)))
 }
 
+/// What to do where the root lacks `bytes`.
+pub(super) fn more_room(bytes: u64) -> String {
+    format!(
+        "give the root more room: --rootfs-size +{}M, or a larger CONFIG_TARGET_ROOTFS_PARTSIZE in the build; or choose fewer \
+         overlays",
+        bytes.div_ceil(1 << 20)
+    )
+}
+
 /// The byte of `volume` at which OpenWrt would put its overlay; `None` where the root is no squashfs, or has one already.
 ///
 /// # Errors

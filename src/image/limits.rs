@@ -4,7 +4,7 @@ use super::disk::DiskBuilder;
 use crate::error::{Error, Result};
 
 /// Longest disk that is opened, in bytes.
-pub(super) const LONGEST_DISK: u64 = 1 << 40;
+pub(crate) const LONGEST_DISK: u64 = 1 << 40;
 /// Most bytes of a disk that are not zero and so need memory: no OpenWrt image comes near.
 pub(super) const MOST_CONTENT: u64 = 4 << 30;
 

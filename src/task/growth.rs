@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::error::{At, Error, Result};
 use crate::filesystem::{self, Growth};
-use crate::image::{Image, SECTOR};
+use crate::image::{Image, LONGEST_DISK, SECTOR};
 use crate::plan::{Finding, Severity, mebibytes};
 use crate::recipe::RootfsSize;
 
@@ -131,6 +131,12 @@ fn grown(scene: &Scene, asked: &str, length: u64) -> Result<(Scene, RootGrowth)>
         }
         _ => Image { disk: image.disk.lengthened(length), ..image.clone() },
     };
+    if length > bytes_before && longer.disk.length() > LONGEST_DISK {
+        return Err(Error::usage(format!(
+            "with a root of {length} bytes the disk would have {}, more than the {LONGEST_DISK} (1 TiB) that are handled",
+            longer.disk.length()
+        )));
+    }
     let mut after = scene.with_image(longer);
     let root = after.root.clone().map_err(Error::corrupt)?;
     let (volume, filesystem) = filesystem::grow(after.medium.volume(&root)?).at(|| root.place())?;

@@ -191,7 +191,9 @@ fn what_cannot_be_is_refused_with_its_numbers() {
     assert!(text.contains("`64MB` is no size: `MB` is no unit"), "{text}");
     let text = refused(&bios, &["--backup-gpt"], 2);
     assert!(text.contains("the disk has an MBR, of which there is no backup"), "{text}");
-    let text = refused(&bios, &["--rootfs-size", "1T"], 3);
+    let text = refused(&bios, &["--rootfs-size", "1T"], 2);
+    assert!(text.contains("more than the 1099511627776 (1 TiB) that are handled"), "{text}");
+    let text = refused(&bios, &["--rootfs-size", "500G"], 3);
     assert!(text.contains("grows in place to at most 137438953472 bytes (131072 MiB)"), "{text}");
 
     let mut disk = raw_disk(&bios);

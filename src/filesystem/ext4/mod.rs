@@ -30,13 +30,15 @@ use superblock::Superblock;
 use view::{LONGEST_READ, ReadError, View};
 
 use super::foreign::fenced;
+use super::grow::more_room;
 use super::path::{components, join, parent_and_name};
 use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, VolumeFilesystem};
 use crate::error::{At, Error, Result};
 use crate::image::Volume;
 
 /// What to do when there is no room.
-const GROW: &str = "grow the root partition (CONFIG_TARGET_ROOTFS_PARTSIZE), or choose fewer overlays";
+const GROW: &str = "give the root more room (--rootfs-size +SIZE, or a larger CONFIG_TARGET_ROOTFS_PARTSIZE in the build), or \
+                    choose fewer overlays";
 
 /// Who looks at the volume now.
 enum Holder {
@@ -166,9 +168,16 @@ impl Ext4 {
                  blocks and {} inodes",
                 free.blocks, free.inodes
             ))
-            .remedy(GROW));
+            .remedy(self.more_room(needed)));
         }
         Ok(())
+    }
+
+    /// What to do where `blocks` and an inode are not free.
+    fn more_room(&self, blocks: u64) -> String {
+        let (free, length) = (self.free(), self.volume.borrow().length());
+        let short = (blocks.saturating_sub(free.blocks), 1u64.saturating_sub(free.inodes.into()));
+        grow::bytes_to_gain(&self.superblock, length, short).map_or_else(|| GROW.to_owned(), more_room)
     }
 
     /// The parent of `path`, and what has that name already.

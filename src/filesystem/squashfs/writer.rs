@@ -10,6 +10,7 @@ use super::superblock::{NO_TABLE, PLAIN_IDS, PLAIN_INODES, Superblock};
 use super::tree::{Body, Id, Tree, basic};
 use super::{Squashfs, overlay, readback};
 use crate::error::{Error, Result};
+use crate::filesystem::grow::more_room;
 use crate::image::Volume;
 
 /// The kernel reads a partition in units of up to 4 KiB.
@@ -46,7 +47,7 @@ fn check_room(volume: &Volume, superblock: &Superblock, data: &NewData) -> Resul
     Err(Error::usage(format!(
         "no room in the squashfs: with {packed} bytes of new packed data it needs {needed} bytes, the partition has {length}"
     ))
-    .remedy("grow the root partition (CONFIG_TARGET_ROOTFS_PARTSIZE), or choose fewer overlays"))
+    .remedy(more_room(needed - length)))
 }
 
 /// The files whose content is not on the volume yet, in the order in which they were made.

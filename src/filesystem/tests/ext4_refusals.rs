@@ -6,7 +6,8 @@ use super::support::{
     EPOCH, Random, Scratch, assert_sound, bytes_of, debugfs, mke2fs, noise, partition, printed, run, volume,
 };
 use crate::error::{Error, ErrorKind};
-use crate::filesystem::{Attributes, Kind, detect, open, problems};
+use crate::filesystem::{Attributes, Kind, detect, grow, open, problems};
+use crate::image::Volume;
 
 fn refusal(bytes: &[u8]) -> Error {
     match open(volume(bytes), EPOCH) {
@@ -100,7 +101,11 @@ fn what_does_not_fit_is_refused_with_the_numbers_before_anything_is_written() {
     let start = format!("no room for /big (5000000 bytes): it needs up to {}", needed / 1000);
     assert!(error.message().starts_with(&start), "{error}");
     assert!(error.message().contains(&format!("free are {} blocks", free.free_blocks)), "{error}");
-    assert!(error.remedy_text().unwrap().contains("CONFIG_TARGET_ROOTFS_PARTSIZE"));
+    let remedy = error.remedy_text().unwrap();
+    assert!(remedy.starts_with("give the root more room: --rootfs-size +2M, "), "{remedy}");
+    let longer = volume(&bytes).into_disk().lengthened(bytes.len() as u64 + (2 << 20));
+    let (grown, _) = grow(Volume::whole(longer)).unwrap();
+    open(grown, EPOCH).unwrap().write("/big", &noise(1, 5_000_000), Attributes::root(0o644)).unwrap();
 }
 
 #[test]

@@ -83,6 +83,12 @@ pub(in crate::filesystem) fn shortfall(volume: &Volume, blocks: u64, inodes: u64
     })
 }
 
+/// Whole MiB, in bytes, that a volume of `length` bytes must gain for the filesystem with this superblock to gain
+/// `(blocks, inodes)`; `None` where that cannot be in place.
+pub(super) fn bytes_to_gain(superblock: &Superblock, length: u64, (blocks, inodes): (u64, u64)) -> Option<u64> {
+    Layout::of(superblock).ok()?.bytes_to_gain(length, blocks, inodes, 1 << 20)
+}
+
 /// Frees the blocks that the group `last` gains.
 fn lengthen(
     volume: &mut Volume,
