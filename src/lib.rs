@@ -28,5 +28,6 @@ mod suggest;
 mod task;
 mod template;
 mod verify;
+mod zstd;
 
 pub use error::{Error, ErrorKind, Result};

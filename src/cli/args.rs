@@ -50,7 +50,7 @@ Examples:
 
 /// Puts working InfiniBand support into an OpenWrt x86_64 disk image, and proves offline that it will come up.
 ///
-/// ibwrt opens an OpenWrt x86_64 combined image (.img, .img.gz, .qcow2 or .vmdk) or a root filesystem alone, puts
+/// ibwrt opens an OpenWrt x86_64 combined image (.img, .img.gz, .img.zst, .qcow2 or .vmdk) or a root filesystem alone, puts
 /// InfiniBand kernel modules, their autoload entries and network configuration into it, seals it again, and checks the
 /// result. It needs no root, no mount and no virtual machine; the input is never touched.
 #[derive(Debug, Parser)]
@@ -166,7 +166,7 @@ pub(super) enum Command {
 pub(super) struct PatchArguments {
     #[command(flatten)]
     pub(super) input: InputArguments,
-    /// Where the result goes; the ending is the form: .img.gz, .img, .qcow2, .vmdk, .vdi or .vhdx. For a tree a new folder
+    /// Where the result goes; the ending is the form: .img.gz, .img.zst, .img, .qcow2, .vmdk, .vdi or .vhdx. For a tree a new folder
     #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
     pub(super) output: Option<PathBuf>,
     #[command(flatten)]
@@ -272,7 +272,7 @@ impl PatchArguments {
 #[derive(Debug, Args)]
 #[command(after_long_help = VERIFY_EXAMPLES)]
 pub(super) struct VerifyArguments {
-    /// The image (.img, .img.gz, .qcow2 or .vmdk); never touched
+    /// The image (.img, .img.gz, .img.zst, .qcow2 or .vmdk); never touched
     #[arg(required_unless_present_any = ["list_checks", "rootdir"], conflicts_with = "rootdir")]
     pub(super) image: Option<PathBuf>,
     /// A root filesystem unpacked into a folder, in the place of IMAGE, as ImageBuilder and containers have it; never

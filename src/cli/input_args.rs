@@ -9,7 +9,7 @@ use crate::task::Input;
 /// An image or a tree.
 #[derive(Debug, Clone, Args)]
 pub(super) struct InputArguments {
-    /// The image (.img, .img.gz, .qcow2 or .vmdk); never touched
+    /// The image (.img, .img.gz, .img.zst, .qcow2 or .vmdk); never touched
     #[arg(required_unless_present = "rootdir", conflicts_with = "rootdir")]
     image: Option<PathBuf>,
     /// A root filesystem unpacked into a folder, in the place of IMAGE, as ImageBuilder and containers have it; never

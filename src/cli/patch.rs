@@ -254,6 +254,10 @@ fn next(page: &mut Page, report: &PatchReport) {
     }
     page.paragraph(2, "Write it to the router's disk, /dev/sdX here (all that is on that disk is lost):");
     page.command(&write_command(&output.path, output.form, "/dev/sdX"));
+    if output.form == Form::Zstd {
+        // sysupgrade reads plain and gzip-compressed images.
+        return;
+    }
     page.paragraph(2, "Or upgrade a running OpenWrt with it:");
     page.command(&format!("sysupgrade {}", quoted(&output.path)));
 }
@@ -272,7 +276,7 @@ fn check_command(image: &Path, form: Form, overlays: &[String]) -> String {
 fn attach_command(image: &Path, form: Form) -> Option<(&'static str, String)> {
     let file = quoted(image);
     Some(match form {
-        Form::Raw | Form::Gzip => return None,
+        Form::Raw | Form::Gzip | Form::Zstd => return None,
         Form::Qcow2 => (
             "Start a virtual machine with it and the adapter at 01:00.0:",
             format!(
@@ -327,6 +331,7 @@ fn overlay_options(overlays: &[String]) -> String {
 fn write_command(image: &Path, form: Form, device: &str) -> String {
     match form {
         Form::Gzip => format!("gzip -dc {} | sudo dd of={device} bs=4M conv=fsync", quoted(image)),
+        Form::Zstd => format!("zstd -dc {} | sudo dd of={device} bs=4M conv=fsync", quoted(image)),
         Form::Raw => format!("sudo dd if={} of={device} bs=4M conv=fsync", quoted(image)),
         Form::Qcow2 | Form::Vmdk | Form::Vdi | Form::Vhdx => {
             format!("sudo qemu-img convert -O raw {} {device}", quoted(image))

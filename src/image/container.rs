@@ -15,6 +15,8 @@ pub(crate) enum Form {
     Raw,
     /// One gzip member.
     Gzip,
+    /// Zstd frames.
+    Zstd,
     /// QEMU's copy-on-write format.
     Qcow2,
     /// VMware's format, in one sparse file.
@@ -31,6 +33,7 @@ impl Form {
         match self {
             Self::Raw => "plain image",
             Self::Gzip => "gzip-compressed image",
+            Self::Zstd => "zstd-compressed image",
             Self::Qcow2 => "qcow2 disk",
             Self::Vmdk => "VMDK disk",
             Self::Vdi => "VDI disk",

@@ -28,7 +28,6 @@ const COMBINED: &str = "give the combined image (…-combined.img.gz or …-comb
 /// Wrappings, looked for in the file before anything is read.
 const WRAPPINGS: &[Magic] = &[
     magic(0, b"\xFD7zXZ\0", "an xz file", "unpack it first: xz -dk FILE"),
-    magic(0, b"\x28\xB5\x2F\xFD", "a zstd file", "unpack it first: zstd -dk FILE"),
     magic(0, b"\x04\x22\x4D\x18", "an lz4 file", "unpack it first: lz4 -dk FILE"),
     magic(0, b"BZh", "a bzip2 file", "unpack it first: bzip2 -dk FILE"),
     magic(0, b"PK\x03\x04", "a zip archive", "unpack it first: unzip FILE"),
@@ -57,6 +56,7 @@ const ROOTS: &[(usize, &[u8])] =
 
 /// Contents without a partition table, looked for when none was found.
 const CONTENTS: &[Magic] = &[
+    magic(0, b"\x28\xB5\x2F\xFD", "a zstd file within another file", "unpack it first, such as with gzip -dk FILE"),
     magic(0, b"QFI\xFB", "a qcow2 image within another file", "unpack it first, such as with gzip -dk FILE"),
     magic(0, b"KDMV", "a VMDK image within another file", "unpack it first, such as with gzip -dk FILE"),
     magic(0x202, b"HdrS", "a Linux kernel", COMBINED),

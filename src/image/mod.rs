@@ -12,6 +12,7 @@ mod partition;
 mod trailer;
 mod virtual_disk;
 mod volume;
+mod zstd;
 
 pub(crate) use container::{Container, Form, Image};
 #[cfg(test)]

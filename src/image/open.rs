@@ -11,7 +11,7 @@ use super::input::{Input, with_digest};
 use super::limits::check_size;
 use super::partition::PartitionTable;
 use super::trailer::Trailer;
-use super::{foreign, gzip, trailer, virtual_disk};
+use super::{foreign, gzip, trailer, virtual_disk, zstd};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -132,13 +132,16 @@ fn read(input: &mut Input<'_>, early: &mut dyn FnMut(Image), keep: Keep) -> Resu
     }
     if let Some(found) = foreign::wrapping(head) {
         return Err(Error::unsupported(format!(
-            "this is {}; images are read plain, gzip-compressed, as qcow2 and as VMDK",
+            "this is {}; images are read plain, gzip- or zstd-compressed, as qcow2 and as VMDK",
             found.name
         ))
         .remedy(found.remedy));
     }
     if let Some(form) = virtual_disk::form(head) {
         return read_virtual_disk(input, form);
+    }
+    if crate::zstd::begins(head) {
+        return read_zstd(input, &mut early);
     }
     if head.starts_with(&gzip::MAGIC) { read_gzip(input, &mut early, keep) } else { read_raw(input, &mut early) }
 }
@@ -174,6 +177,14 @@ fn read_gzip(input: &mut Input<'_>, early: &mut FirstPartition<'_>, keep: Keep) 
     }
     let trailers = chunks.into_iter().map(|chunk| chunk.trailer).collect();
     Ok(Contents { form: Form::Gzip, disk, trailers, unknown_tail, file_length: input.position() })
+}
+
+fn read_zstd(input: &mut Input<'_>, early: &mut FirstPartition<'_>) -> Result<Contents> {
+    let disk = zstd::unpack(input, |builder| {
+        early.grown(builder, Form::Zstd);
+        check_size(builder)
+    })?;
+    Ok(Contents { form: Form::Zstd, disk, trailers: Vec::new(), unknown_tail: 0, file_length: input.position() })
 }
 
 /// The whole file, as it is; `grown` is shown every part.
@@ -430,7 +441,7 @@ mod tests {
         let mut vhdx = vec![0; 4096];
         vhdx[..8].copy_from_slice(b"vhdxfile");
         let error = open(&vhdx).unwrap_err();
-        let message = "this is a VHDX image; images are read plain, gzip-compressed, as qcow2 and as VMDK";
+        let message = "this is a VHDX image; images are read plain, gzip- or zstd-compressed, as qcow2 and as VMDK";
         assert_eq!((error.kind(), error.message()), (Kind::Unsupported, message));
         assert_eq!(error.remedy_text(), Some("convert it first: qemu-img convert -f vhdx -O raw FILE disk.img"));
         let error = open(&pack(&[&b"QFI\xFB"[..], &[0; 4096]].concat())).unwrap_err();

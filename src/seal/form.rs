@@ -7,6 +7,7 @@ use super::gzip::write_gzip;
 use super::raw::write_raw;
 use super::stream::Stream;
 use super::virtual_disk::{write_qcow2, write_vdi, write_vhdx, write_vmdk};
+use super::zstd::write_zstd;
 use crate::error::{Error, Result};
 use crate::image::{Disk, Form};
 use crate::progress::Progress;
@@ -53,6 +54,13 @@ const FORMS: &[OutputForm] = &[
         write: |subject, out| write_raw(subject.disk, out, subject.progress),
     },
     OutputForm {
+        form: Form::Zstd,
+        endings: &[".img.zst", ".zst"],
+        purpose: "compressed by zstd",
+        verb: "Compressing",
+        write: |subject, out| write_zstd(subject.disk, out, subject.progress),
+    },
+    OutputForm {
         form: Form::Qcow2,
         endings: &[".qcow2"],
         purpose: "QEMU, KVM, Proxmox",
@@ -84,8 +92,9 @@ pub(super) fn form_of(path: &Path) -> Result<&'static OutputForm> {
         return Err(Error::usage(format!("the ending of {} tells no image format", path.display()))
             .remedy(format!("end the output's name in one of these: {}", choices.join(", "))));
     };
-    // Such as router.qcow2.gz.
-    let inner = name.strip_suffix(".gz").and_then(with_ending_of).filter(|inner| inner.form != Form::Raw);
+    // Such as router.qcow2.gz, or router.img.gz.zst.
+    let packed = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst"));
+    let inner = packed.and_then(with_ending_of).filter(|inner| inner.form != Form::Raw);
     match inner {
         None => Ok(form),
         Some(inner) => {

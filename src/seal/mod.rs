@@ -14,6 +14,7 @@ mod sign;
 mod stream;
 mod sums;
 mod virtual_disk;
+mod zstd;
 
 pub(crate) use document::Document;
 pub(crate) use folder::Folder;

@@ -282,6 +282,7 @@ mod tests {
             ("a.raw.gz", Form::Gzip),
             ("a.img", Form::Raw),
             ("a.raw", Form::Raw),
+            ("a.img.zst", Form::Zstd),
             ("a.qcow2", Form::Qcow2),
             ("a.VMDK", Form::Vmdk),
             ("a.vdi", Form::Vdi),
@@ -297,7 +298,7 @@ mod tests {
                 assert!(bytes == disk().read_vec(0, 3 * 1024 * 1024).unwrap());
             }
         }
-        assert_eq!(names(folder.path()).len(), 10, "nothing else stays behind");
+        assert_eq!(names(folder.path()).len(), 11, "nothing else stays behind");
     }
 
     #[test]
@@ -306,7 +307,7 @@ mod tests {
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/openwrt-mini-ib-ext4-combined.img.gz");
         let original = Image::open(&original, &Silent).unwrap();
         let length = usize::try_from(original.disk.length()).unwrap();
-        for name in ["out.img.gz", "out.img", "out.qcow2", "out.vmdk"] {
+        for name in ["out.img.gz", "out.img", "out.img.zst", "out.qcow2", "out.vmdk"] {
             let path = folder.path().join(name);
             let sealed =
                 Output::prepare(&path, Some(&input), false).unwrap().write(&original.disk, None, &Silent).unwrap();
