@@ -405,11 +405,22 @@ pub(super) enum OverlaysAction {
 /// Writes a small OpenWrt image into a folder, patches it with the overlays connectx3 and ipoib, verifies it before and
 /// after, and says what to type for an image of one's own. The image is for looking at; it does not boot.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  ibwrt demo\n  ibwrt demo /tmp/look")]
+#[command(after_long_help = "Examples:\n  ibwrt demo\n  ibwrt demo /tmp/look\n  ibwrt demo --rootfs squashfs")]
 pub(super) struct DemoArguments {
     /// The folder; made if it does not exist
     #[arg(value_name = "DIR", default_value = "ibwrt-demo")]
     pub(super) folder: PathBuf,
+    /// The root filesystem of the image that is shown
+    #[arg(long, value_enum, value_name = "KIND", default_value_t)]
+    pub(super) rootfs: DemoRootfs,
+}
+
+/// The root filesystem of a built-in image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum DemoRootfs {
+    #[default]
+    Ext4,
+    Squashfs,
 }
 
 #[derive(Debug, Args)]

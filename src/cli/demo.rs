@@ -3,16 +3,20 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::args::DemoArguments;
+use super::args::{DemoArguments, DemoRootfs};
 use super::page::{Page, Tone};
 use super::patch::{quoted, render, verify_command};
 use super::terminal::Terminal;
 use super::{render_checks, verify};
 use crate::error::{ErrorKind, Result};
-use crate::task::{self, DemoReport};
+use crate::task::{self, DemoReport, DemoRoot};
 
 pub(super) fn run(arguments: &DemoArguments, terminal: &Terminal) -> Result<ExitCode> {
-    let report = task::demo(&arguments.folder, terminal.progress())?;
+    let root = match arguments.rootfs {
+        DemoRootfs::Ext4 => DemoRoot::Ext4,
+        DemoRootfs::Squashfs => DemoRoot::Squashfs,
+    };
+    let report = task::demo(&arguments.folder, root, terminal.progress())?;
     terminal.report(&report, || page(&report, terminal.verbose()))?;
     Ok(match report.verify.checks.failed() {
         true => ExitCode::from(ErrorKind::Check.exit_code()),
@@ -85,7 +89,7 @@ mod tests {
     #[test]
     fn every_command_that_the_demo_shows_is_the_one_that_it_ran() {
         let folder = tempfile::tempdir().unwrap();
-        let report = task::demo(folder.path(), &crate::progress::Silent).unwrap();
+        let report = task::demo(folder.path(), DemoRoot::Ext4, &crate::progress::Silent).unwrap();
         assert!(report.verify_before.overlays.is_empty());
         assert_eq!(report.verify.overlays, ["connectx3", "ipoib"]);
         assert!(
@@ -94,5 +98,15 @@ mod tests {
         );
         let text = page(&report, false);
         assert_eq!(text.plain().matches("--set ipoib.address=10.10.0.5/24").count(), 3);
+    }
+
+    #[test]
+    fn the_demo_on_squashfs_ends_as_the_one_on_ext4_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = task::demo(folder.path(), DemoRoot::Squashfs, &crate::progress::Silent).unwrap();
+        assert!(!report.verify.checks.failed());
+        let text = page(&report, false).plain();
+        assert!(text.contains("openwrt-mini-squashfs-combined-efi.img.gz --modules"), "{text}");
+        assert!(text.contains("With an image of your own"), "{text}");
     }
 }

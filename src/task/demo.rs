@@ -9,12 +9,35 @@ use crate::recipe::CommandLineWishes;
 
 use super::{DemoReport, Input, PatchOutcome, PatchRequest, VerifyRequest, patch, verify};
 
-/// A small image in OpenWrt's exact layout; its kernel holds only export tables and does not boot.
-const IMAGE: &[u8] = include_bytes!("../../fixtures/openwrt-mini-ib-ext4-combined-efi.img.gz");
+/// Which image is shown: both are small, in OpenWrt's exact layout; their kernel holds only export tables and does not
+/// boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DemoRoot {
+    /// One with an ext4 root.
+    Ext4,
+    /// One with a squashfs root.
+    Squashfs,
+}
+
+impl DemoRoot {
+    /// Its name and its bytes.
+    fn image(self) -> (&'static str, &'static [u8]) {
+        match self {
+            Self::Ext4 => (
+                "openwrt-mini-ext4-combined-efi.img.gz",
+                include_bytes!("../../fixtures/openwrt-mini-ib-ext4-combined-efi.img.gz"),
+            ),
+            Self::Squashfs => (
+                "openwrt-mini-squashfs-combined-efi.img.gz",
+                include_bytes!("../../fixtures/openwrt-mini-ib-squashfs-combined-efi.img.gz"),
+            ),
+        }
+    }
+}
+
 /// The InfiniBand modules that belong to its kernel, code and data zeroed.
 const MODULES: &[u8] = include_bytes!("../../fixtures/ib-modules-6.12.117.tar.xz");
 
-const IMAGE_NAME: &str = "openwrt-mini-ext4-combined-efi.img.gz";
 const MODULES_NAME: &str = "ib-modules-6.12.117.tar.xz";
 const OUTPUT_NAME: &str = "router.img.gz";
 const SETTING: &str = "ipoib.address=10.10.0.5/24";
@@ -24,9 +47,10 @@ const SETTING: &str = "ipoib.address=10.10.0.5/24";
 ///
 /// # Errors
 /// Those of patch and verify; a folder that cannot be written to.
-pub(crate) fn demo(folder: &Path, progress: &dyn Progress) -> Result<DemoReport> {
+pub(crate) fn demo(folder: &Path, root: DemoRoot, progress: &dyn Progress) -> Result<DemoReport> {
     fs::create_dir_all(folder).map_err(|error| Error::io("create the folder", folder, error))?;
-    let input = write(folder, IMAGE_NAME, IMAGE)?;
+    let (name, image) = root.image();
+    let input = write(folder, name, image)?;
     let modules = write(folder, MODULES_NAME, MODULES)?;
     let output = folder.join(OUTPUT_NAME);
     let wishes = CommandLineWishes {

@@ -26,7 +26,7 @@ mod unpacked;
 mod verify;
 mod wishes;
 
-pub(crate) use demo::demo;
+pub(crate) use demo::{DemoRoot, demo};
 pub(crate) use graph::{GraphReport, graph};
 #[cfg(test)]
 pub(crate) use growth::NeededRoom;
