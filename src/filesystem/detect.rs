@@ -44,8 +44,8 @@ pub(crate) fn detect(volume: &Volume) -> Result<Kind> {
 /// # Errors
 /// Unsupported, naming the kind or feature, or corrupt.
 pub(crate) fn open(volume: Volume, epoch: u64) -> Result<Box<dyn VolumeFilesystem>> {
-    const TAKE_EXT4: &str = "take the ext4-combined image of the same release";
-    let refuse = |what: &str| Err(Error::unsupported(format!("editing {what} is not supported")).remedy(TAKE_EXT4));
+    const TAKE_ANOTHER: &str = "take the ext4-combined or squashfs-combined image of the same release";
+    let refuse = |what: &str| Err(Error::unsupported(format!("editing {what} is not supported")).remedy(TAKE_ANOTHER));
     match detect(&volume)? {
         Kind::Ext4 => Ok(Box::new(Ext4::open(volume, epoch)?)),
         Kind::Fat => Ok(Box::new(Fat::open(volume, epoch)?)),

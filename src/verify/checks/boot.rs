@@ -28,7 +28,7 @@ pub(super) const ROOT_FILESYSTEM: Check = Check {
     id: "root-filesystem",
     severity: Severity::Error,
     claim: "The root filesystem is sound and holds an OpenWrt system.",
-    remedy: "Take a fresh image, or repair a copy of the root filesystem with e2fsck.",
+    remedy: "Take a fresh image; an ext4 root can be repaired on a copy with e2fsck, a squashfs cannot.",
     run: root_filesystem,
 };
 
