@@ -128,6 +128,12 @@ impl Disk {
         Ok(bytes)
     }
 
+    /// Whether a page of the `length` bytes from byte `offset` on was changed since the base.
+    pub(crate) fn is_changed(&self, offset: u64, length: u64) -> bool {
+        let end = offset.saturating_add(length).div_ceil(PAGE_U64);
+        self.changed.range(offset / PAGE_U64..end.max(offset / PAGE_U64)).next().is_some()
+    }
+
     /// Replaces the bytes from `offset` on. A page that keeps its content does not count as changed.
     ///
     /// # Errors

@@ -45,6 +45,11 @@ impl Volume {
         self.disk
     }
 
+    /// Whether a page of the `length` bytes from byte `offset` of the volume on was changed since the disk was read.
+    pub(crate) fn is_changed(&self, offset: u64, length: u64) -> bool {
+        self.disk.is_changed(self.start.saturating_add(offset), length)
+    }
+
     /// Fills `buffer` from byte `offset` of the volume on.
     ///
     /// # Errors

@@ -4,9 +4,10 @@ use rayon::prelude::*;
 
 use super::Squashfs;
 use super::fields::Fields;
-use super::inode::Content;
+use super::inode::{Content, NO_FRAGMENT};
 use super::metadata::Reader;
 use super::superblock::{NO_TABLE, Superblock};
+use super::tables::PLAIN;
 use super::tree::Body;
 use crate::error::{ErrorKind, Result};
 use crate::image::Volume;
@@ -34,20 +35,37 @@ pub(in crate::filesystem) fn problems(volume: &Volume) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Files whose content cannot be read.
+/// Files whose content cannot be read. Of a filesystem that was edited here, only what was written is unpacked: all other
+/// blocks are bit for bit those of the image.
 fn unreadable(opened: &Squashfs) -> Result<Vec<String>> {
+    let is_edited = opened.volume.is_changed(0, opened.superblock.used);
     let mut files = Vec::new();
     for id in opened.tree.references()?.into_keys() {
         let node = opened.tree.node(id)?;
-        if let Body::Stored(content) = &node.body {
-            files.push((node.number, content));
+        if let Body::Stored(content) = &node.body
+            && (!is_edited || is_new(opened, content))
+        {
+            files.push((content.fragment, node.number, content));
         }
     }
+    // Files of one fragment together, so that it is unpacked once.
+    files.sort_unstable_by_key(|(fragment, number, _)| (*fragment, *number));
+    let groups: Vec<&[(u32, u32, &Content)]> =
+        files.chunk_by(|(one, ..), (other, ..)| one == other && *one != NO_FRAGMENT).collect();
     let contents = opened.contents();
-    let problem = |(number, content): &(u32, &Content)| {
+    let problem = |(_, number, content): &(u32, u32, &Content)| {
         contents.check(content).err().map(|error| format!("inode {number}: {error}"))
     };
-    Ok(files.par_iter().filter_map(problem).collect())
+    Ok(groups.par_iter().flat_map_iter(|group| group.iter().filter_map(problem)).collect())
+}
+
+/// Whether a block or the fragment of a file was written since the image was read.
+fn is_new(opened: &Squashfs, content: &Content) -> bool {
+    let stored = |stored: u32| u64::from(stored & !PLAIN);
+    let blocks = content.blocks.iter().map(|block| stored(*block)).sum();
+    let fragment = usize::try_from(content.fragment).ok().and_then(|number| opened.tables.fragments.get(number));
+    opened.volume.is_changed(content.start, blocks)
+        || fragment.is_some_and(|fragment| opened.volume.is_changed(fragment.start, stored(fragment.stored)))
 }
 
 /// The export table must lead to the same place for each inode number as the directories do.

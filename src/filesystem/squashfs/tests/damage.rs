@@ -1,7 +1,7 @@
 //! Damaged images end in an error or in another tree, never in a panic.
 
 use super::support::{mksquashfs_of, source, used};
-use crate::filesystem::tests::support::{EPOCH, Random, Scratch, partition, tree_of, volume};
+use crate::filesystem::tests::support::{EPOCH, Random, Scratch, noise, partition, tree_of, volume};
 use crate::filesystem::{Attributes, open, problems};
 
 /// Reads and edits as far as it goes; gives whether all went well.
@@ -56,6 +56,31 @@ fn changed_bytes_never_panic() {
         }
         assert!(refused > 50, "only {refused} of 150 damaged images were noticed");
     }
+}
+
+#[test]
+fn a_damaged_block_is_found_by_its_inode_and_an_edit_is_judged_by_what_it_wrote() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("root");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("a"), noise(6, 1 << 16)).unwrap();
+    std::fs::write(folder.join("b"), b"some text of a system\n".repeat(2000)).unwrap();
+    std::fs::write(folder.join("c"), noise(7, 1 << 16)).unwrap();
+    let mut image = mksquashfs_of(&folder, &["-comp", "xz", "-no-fragments"], 1 << 16, 1);
+    // The text, between two blocks that are stored as they are and far from what an edit writes.
+    image[96 + (1 << 16) + 40] ^= 0xFF;
+    let found = problems(&volume(&image)).unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("inode ") && found[0].contains("is damaged"), "{found:?}");
+
+    let mut filesystem = open(volume(&image), EPOCH).unwrap();
+    filesystem.write("/new", &b"other text\n".repeat(3000), Attributes::root(0o644)).unwrap();
+    let mut edited = filesystem.finish().unwrap();
+    assert_eq!(problems(&edited).unwrap(), Vec::<String>::new());
+    // The new block lies where the tables were.
+    let tables = u64::from_le_bytes(image[64..72].try_into().unwrap());
+    edited.write_at(tables + 40, &[0xFF]).unwrap();
+    assert_eq!(problems(&edited).unwrap().len(), 1);
 }
 
 #[test]
