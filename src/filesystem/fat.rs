@@ -16,7 +16,8 @@ pub(super) use table::recognise;
 
 use super::foreign::fenced;
 use super::path::{components, join, parent_and_name};
-use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, VolumeFilesystem};
+use super::trunk::Finished;
+use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, Trunk, VolumeFilesystem};
 use crate::civil::Moment;
 use crate::error::{At, Error, Result};
 use crate::image::Volume;
@@ -107,6 +108,7 @@ pub(super) struct Fat {
     volume: Rc<RefCell<Volume>>,
     layout: Layout,
     fatfs: Fatfs,
+    epoch: u64,
     edited: bool,
 }
 
@@ -136,7 +138,7 @@ impl Fat {
         shared.borrow_mut().seek(SeekFrom::Start(0)).map_err(failed("seek"))?;
         let options = FsOptions::new().time_provider(FixedClock::at(epoch));
         let fatfs = fenced(|| FileSystem::new(SharedDisk(Rc::clone(&shared)), options).map_err(failed("open it")))?;
-        Ok(Self { original, volume: shared, layout, fatfs, edited: false })
+        Ok(Self { original, volume: shared, layout, fatfs, epoch, edited: false })
     }
 
     /// What `names` leads to.
@@ -376,6 +378,11 @@ impl VolumeFilesystem for Fat {
         fenced(|| fatfs.unmount().map_err(failed("write the tables back")))?;
         let volume = Rc::try_unwrap(volume).map_err(|_| Error::corrupt("FAT: the volume is still in use"))?;
         Ok(volume.into_inner())
+    }
+
+    fn into_trunk(self: Box<Self>) -> Result<Box<dyn Trunk>> {
+        let epoch = self.epoch;
+        Ok(Box::new(Finished::new(self.finish()?, epoch)))
     }
 }
 

@@ -15,6 +15,7 @@ mod path;
 mod squashfs;
 #[cfg(test)]
 mod tests;
+mod trunk;
 
 pub(crate) use detect::{detect, open, problems};
 pub(crate) use directory::{Directory, Extent, Stored};
@@ -202,4 +203,20 @@ pub(crate) trait VolumeFilesystem: Filesystem {
     /// # Errors
     /// Corrupt structures, or an edit that does not read back.
     fn finish(self: Box<Self>) -> Result<Volume>;
+
+    /// Stores the edits so far as what many have in common.
+    ///
+    /// # Errors
+    /// As [`VolumeFilesystem::finish`].
+    fn into_trunk(self: Box<Self>) -> Result<Box<dyn Trunk>>;
+}
+
+/// Edits that many filesystems have in common, made and stored once.
+pub(crate) trait Trunk: Send + Sync {
+    /// A filesystem with those edits. To whatever it is edited from here on, it becomes the same bytes as if all edits had
+    /// been made in one go.
+    ///
+    /// # Errors
+    /// None in practice: what was stored can be opened.
+    fn branch(&self) -> Result<Box<dyn VolumeFilesystem>>;
 }

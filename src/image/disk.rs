@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::gzip::DeflateStream;
@@ -17,6 +18,7 @@ const REGION: usize = 16 * PAGE;
 
 const PAGE_U64: u64 = PAGE as u64;
 const REGION_U64: u64 = REGION as u64;
+const PAGES_PER_REGION: u64 = REGION_U64 / PAGE_U64;
 static ZEROES: [u8; REGION] = [0; REGION];
 
 /// The immutable content that clones share.
@@ -27,6 +29,26 @@ struct Base {
     regions: BTreeMap<u64, Arc<[u8]>>,
     /// The deflate stream that the content was unpacked from.
     origin: Option<Origin>,
+    /// What was edited since it was unpacked.
+    edited: Option<Edited>,
+}
+
+/// How a base came about from another one.
+#[derive(Clone)]
+struct Edited {
+    /// The base that its stream unpacks to.
+    before: Arc<Base>,
+    /// The pages that were changed since.
+    pages: BTreeSet<u64>,
+}
+
+impl Base {
+    /// Content of a page; `None` is all zeroes.
+    fn page(&self, page: u64) -> Option<&[u8]> {
+        let start = page.checked_mul(PAGE_U64)?;
+        let within = within(start, REGION_U64);
+        self.regions.get(&(start / REGION_U64))?.get(within..within + PAGE)
+    }
 }
 
 /// Where the content of a base came from.
@@ -69,7 +91,8 @@ impl Disk {
     /// The same disk with zeroes behind it, up to `length` bytes; a smaller `length` changes nothing.
     pub(crate) fn lengthened(&self, length: u64) -> Self {
         let length = length.max(self.length());
-        let base = Base { length, regions: self.base.regions.clone(), origin: self.base.origin.clone() };
+        let Base { regions, origin, edited, .. } = &*self.base;
+        let base = Base { length, regions: regions.clone(), origin: origin.clone(), edited: edited.clone() };
         Self { base: Arc::new(base), changed: self.changed.clone() }
     }
 
@@ -84,9 +107,50 @@ impl Disk {
         self.base.origin.as_ref().map(|origin| (&*origin.stream, origin.length))
     }
 
-    /// Numbers of the pages of [`PAGE`] bytes whose content differs from the base, ascending.
-    pub(crate) fn changed_pages(&self) -> impl Iterator<Item = u64> + '_ {
-        self.changed.keys().copied()
+    /// Numbers of the pages of [`PAGE`] bytes whose content differs from what the [stream](Disk::stream) unpacks to (where
+    /// there is none, from the base), ascending. How they came to differ does not matter.
+    pub(crate) fn changed_pages(&self) -> Vec<u64> {
+        let edited = self.base.edited.as_ref();
+        let before = edited.map_or(&*self.base, |edited| &*edited.before);
+        let mut pages: BTreeSet<u64> = edited.map(|edited| edited.pages.clone()).unwrap_or_default();
+        pages.extend(self.changed.keys());
+        pages.into_iter().filter(|page| !is_same(before.page(*page), self.page(*page))).collect()
+    }
+
+    /// The same disk as the base of many: clones of it start without a changed page of their own.
+    pub(crate) fn founded(self) -> Self {
+        if self.changed.is_empty() {
+            return self;
+        }
+        let mut regions = self.base.regions.clone();
+        let mut pages = self.base.edited.as_ref().map(|edited| edited.pages.clone()).unwrap_or_default();
+        let mut changed = self.changed.iter().peekable();
+        while let Some((first, _)) = changed.peek() {
+            let region = **first / PAGES_PER_REGION;
+            let mut bytes = regions.get(&region).map_or_else(|| vec![0; REGION], |bytes| bytes.to_vec());
+            while let Some((page, content)) = changed.next_if(|(page, _)| **page / PAGES_PER_REGION == region) {
+                let start = within(page.saturating_mul(PAGE_U64), REGION_U64);
+                if let Some(target) = bytes.get_mut(start..start + PAGE) {
+                    target.copy_from_slice(content);
+                }
+                pages.insert(*page);
+            }
+            match is_zero(&bytes) {
+                true => regions.remove(&region),
+                false => regions.insert(region, bytes.into()),
+            };
+        }
+        let before =
+            self.base.edited.as_ref().map_or_else(|| Arc::clone(&self.base), |edited| Arc::clone(&edited.before));
+        let Base { length, origin, .. } = &*self.base;
+        let base = Base { length: *length, regions, origin: origin.clone(), edited: Some(Edited { before, pages }) };
+        Self { base: Arc::new(base), changed: BTreeMap::new() }
+    }
+
+    /// Whether both are clones of one disk, and neither changed one of `pages` since.
+    pub(crate) fn shares(&self, other: &Self, pages: Range<u64>) -> bool {
+        let is_untouched = |disk: &Self| disk.changed.range(pages.clone()).next().is_none();
+        Arc::ptr_eq(&self.base, &other.base) && is_untouched(self) && is_untouched(other)
     }
 
     #[cfg(test)]
@@ -186,9 +250,7 @@ impl Disk {
         if let Some(bytes) = self.changed.get(&page) {
             return Some(bytes);
         }
-        let start = page.checked_mul(PAGE_U64)?;
-        let within = within(start, REGION_U64);
-        self.base.regions.get(&(start / REGION_U64))?.get(within..within + PAGE)
+        self.base.page(page)
     }
 
     /// Whether the `length` bytes from byte `offset` on are all zeroes. Whole pages are looked at, so that a `false`
@@ -217,7 +279,7 @@ impl Disk {
         if let Some(origin) = &mut origin {
             origin.length = origin.length.min(length);
         }
-        let mut base = Base { length, regions: self.base.regions.clone(), origin };
+        let mut base = Base { length, regions: self.base.regions.clone(), origin, edited: self.base.edited.clone() };
         base.regions.retain(|region, _| region.saturating_mul(REGION_U64) < length);
         let cut = length / REGION_U64;
         if let Some(region) = base.regions.get_mut(&cut) {
@@ -277,6 +339,15 @@ impl Disk {
 fn within(offset: u64, unit: u64) -> usize {
     // The remainder is below the unit, which is at most 64 KiB.
     usize::try_from(offset % unit).unwrap_or(0)
+}
+
+/// Whether two pages have the same content; `None` is all zeroes.
+fn is_same(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one == other,
+        (Some(bytes), None) | (None, Some(bytes)) => is_zero(bytes),
+        (None, None) => true,
+    }
 }
 
 /// Whether all of `bytes` are zero.
@@ -397,7 +468,8 @@ impl DiskBuilder {
             last.resize(REGION, 0);
             self.push_region(&last);
         }
-        Disk { base: Arc::new(Base { length, regions: self.regions, origin }), changed: BTreeMap::new() }
+        let base = Base { length, regions: self.regions, origin, edited: None };
+        Disk { base: Arc::new(base), changed: BTreeMap::new() }
     }
 }
 
@@ -426,10 +498,28 @@ mod tests {
         let disk = Disk::from_bytes(&counting(REGION));
         let mut edited = disk.clone();
         edited.write_at(PAGE_U64 - 1, &[0xAA, 0xBB]).unwrap();
-        assert_eq!(edited.changed_pages().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(edited.changed_pages(), [0, 1]);
         assert_eq!(edited.read_vec(PAGE_U64 - 1, 2).unwrap(), [0xAA, 0xBB]);
         assert_ne!(disk.read_vec(PAGE_U64 - 1, 2).unwrap(), [0xAA, 0xBB]);
         assert!(disk.is_unchanged());
+    }
+
+    #[test]
+    fn clones_share_what_neither_changed() {
+        let disk = Disk::from_bytes(&counting(4 * PAGE)).founded();
+        let mut edited = disk.clone();
+        edited.write_at(PAGE_U64, &[0xAA]).unwrap();
+        assert!(disk.shares(&edited, 0..1) && disk.shares(&edited, 2..4));
+        assert!(!disk.shares(&edited, 0..2) && !edited.shares(&disk, 1..4));
+        assert!(!disk.shares(&edited.clone().founded(), 0..1), "another base");
+    }
+
+    #[test]
+    fn a_page_that_has_its_old_content_again_is_not_changed() {
+        let mut disk = Disk::from_bytes(&counting(REGION));
+        disk.write_at(0, &[0xAA]).unwrap();
+        disk.write_at(0, &[0]).unwrap();
+        assert_eq!(disk.changed_pages(), Vec::<u64>::new());
     }
 
     #[test]
@@ -540,12 +630,19 @@ mod tests {
             prop_assert!(long.read_vec(0, model.len() + longer).unwrap() == [&model[..], &zeroes[..]].concat());
             prop_assert!(disk.read_vec(0, model.len()).unwrap() == model);
             prop_assert!(untouched.read_vec(0, start.len()).unwrap() == start);
-            let changed: Vec<u64> = disk.changed_pages().collect();
+            let changed = disk.changed_pages();
             for (page, (old, new)) in start.chunks(PAGE).zip(model.chunks(PAGE)).enumerate() {
-                prop_assert!(old == new || changed.contains(&(page as u64)));
+                prop_assert_eq!(old != new, changed.contains(&(page as u64)));
                 let (at, length) = ((page * PAGE) as u64, new.len() as u64);
                 prop_assert_eq!(disk.is_zero(at, length), new.iter().all(|byte| *byte == 0));
             }
+            let founded = disk.clone().founded();
+            prop_assert!(founded.changed.is_empty() && founded.read_vec(0, model.len()).unwrap() == model);
+            prop_assert_eq!(founded.changed_pages(), changed);
+            let mut restored = founded.clone();
+            restored.write_at(0, &start).unwrap();
+            prop_assert_eq!(restored.clone().founded().changed_pages(), Vec::<u64>::new());
+            prop_assert!(restored.founded().read_vec(0, start.len()).unwrap() == start);
             let cut = (cut % (model.len() as u64 + 1)) as usize;
             let short = disk.shortened(cut as u64).unwrap();
             prop_assert!(short.read_vec(0, cut).unwrap() == model[..cut]);

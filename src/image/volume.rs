@@ -50,6 +50,11 @@ impl Volume {
         self.disk.is_changed(self.start.saturating_add(offset), length)
     }
 
+    /// The same volume of a disk that is [founded](Disk::founded) on what it is now.
+    pub(crate) fn founded(self) -> Self {
+        Self { disk: self.disk.founded(), ..self }
+    }
+
     /// Fills `buffer` from byte `offset` of the volume on.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The image as it will be: the tree with the wishes laid over it, from which the edits follow.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Change, Content, Edit};
@@ -9,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::filesystem::{Attributes, FileType, Metadata};
 use crate::openwrt::{Node, System, Tree};
 
-/// When an edit is carried out: directories come first of all, autoload entries last, so that whoever reads a half
-/// written root never finds an entry for a module that is not there yet.
+/// When an edit is carried out: autoload entries come last, so that whoever reads a half written root never finds an entry
+/// for a module that is not there yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     Module,
@@ -26,6 +27,16 @@ struct Wanted {
     stage: Stage,
     /// A parent directory nobody asked for: permissions of an existing one are left alone.
     implied: bool,
+}
+
+impl Wanted {
+    /// What is to be ordered by size: only files are large.
+    fn size(&self) -> usize {
+        match (self.stage, &self.content) {
+            (Stage::File, Content::File(bytes)) => bytes.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// Collects what is wanted and checks it against what is there.
@@ -235,20 +246,20 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What has to change, in the order in which it is to be done.
+    /// What has to change, in the order in which it is to be done. Modules and large files are what the plans for many
+    /// hosts have in common, so they come before what is small; a directory comes right before what needs it.
     pub(super) fn into_edits(self) -> Vec<Edit> {
-        let is_directory = |wanted: &Wanted| wanted.content == Content::Directory;
         // Backwards, byte order puts children before their parents. What goes first makes room for the rest.
         let removed = self.removed.iter().rev().filter_map(|(path, reason)| self.removal(path, reason));
         let mut edits: Vec<Edit> = removed.collect();
-        // Byte order of the paths puts parents before their children.
-        for (path, wanted) in self.wanted.iter().filter(|(_, wanted)| is_directory(wanted)) {
-            edits.extend(self.edit(path, wanted));
-        }
-        for stage in [Stage::Module, Stage::File, Stage::Autoload] {
-            for path in &self.order {
-                let wanted = self.wanted.get(path).filter(|wanted| wanted.stage == stage && !is_directory(wanted));
-                edits.extend(wanted.and_then(|wanted| self.edit(path, wanted)));
+        let mut order: Vec<(&str, &Wanted)> =
+            self.order.iter().filter_map(|path| Some((path.as_str(), self.wanted.get(path)?))).collect();
+        order.sort_by_key(|(_, wanted)| (wanted.stage, Reverse(wanted.size())));
+        let mut done = BTreeSet::new();
+        for (path, _) in order {
+            let above = path.match_indices('/').skip(1).filter_map(|(index, _)| path.get(..index));
+            for path in above.chain([path]).filter(|path| done.insert(path.to_owned())) {
+                edits.extend(self.wanted.get(path).and_then(|wanted| self.edit(path, wanted)));
             }
         }
         edits

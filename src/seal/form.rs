@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::gzip::write_gzip;
+use super::gzip::{Rehearsal, write_gzip};
 use super::raw::write_raw;
 use super::stream::Stream;
 use super::virtual_disk::{write_qcow2, write_vdi, write_vhdx, write_vmdk};
@@ -18,6 +18,8 @@ pub(super) struct Subject<'a> {
     pub(super) name: &'a str,
     /// The disk.
     pub(super) disk: &'a Disk,
+    /// What was compressed already, of a disk that this one is a clone of.
+    pub(super) rehearsal: Option<&'a Rehearsal>,
     /// Where the bytes of the disk are counted.
     pub(super) progress: &'a dyn Progress,
 }
@@ -44,7 +46,7 @@ const FORMS: &[OutputForm] = &[
         endings: &[".img.gz", ".gz"],
         purpose: "compressed",
         verb: "Compressing",
-        write: |subject, out| write_gzip(subject.disk, out, subject.progress),
+        write: |subject, out| write_gzip(subject.disk, subject.rehearsal, out, subject.progress),
     },
     OutputForm {
         form: Form::Raw,

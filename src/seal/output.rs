@@ -3,10 +3,12 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::{Builder, NamedTempFile};
 
 use super::form::{OutputForm, Subject, form_of};
+use super::gzip::Rehearsal;
 use super::sign::Signer;
 use super::stream::Stream;
 use crate::error::{Error, Result};
@@ -20,6 +22,7 @@ pub(crate) struct Output {
     path: PathBuf,
     form: &'static OutputForm,
     force: bool,
+    rehearsal: Option<Arc<Rehearsal>>,
     file: NamedTempFile,
 }
 
@@ -55,7 +58,14 @@ impl Output {
             return Err(exists(path));
         }
         let file = temporary_in(&folder).map_err(|error| cannot_create(path, &folder, error))?;
-        Ok(Self { path: path.to_owned(), form, force, file })
+        Ok(Self { path: path.to_owned(), form, force, rehearsal: None, file })
+    }
+
+    /// The same, for a clone of the disk that was rehearsed. What is written is the same.
+    #[must_use]
+    pub(crate) fn rehearsed(mut self, rehearsal: Arc<Rehearsal>) -> Self {
+        self.rehearsal = Some(rehearsal);
+        self
     }
 
     /// Its path, as given.
@@ -76,7 +86,8 @@ impl Output {
         let name = self.path.file_name().unwrap_or_default().display().to_string();
         progress.begin(&format!("{} {name}", self.form.verb), Some(disk.length()));
         let mut out = Stream::new(self.file.as_file_mut());
-        let written = (self.form.write)(&Subject { name: &name, disk, progress }, &mut out).and_then(|()| out.finish());
+        let subject = Subject { name: &name, disk, rehearsal: self.rehearsal.as_deref(), progress };
+        let written = (self.form.write)(&subject, &mut out).and_then(|()| out.finish());
         progress.end();
         let (length, sha256) = written.map_err(|error| cannot_write(&self.path, error))?;
         Ok(Filled { output: self, length, sha256 })
@@ -106,7 +117,7 @@ impl Filled {
     /// I/O; unsupported when the chunk would be too long; usage when the output came into being since it was prepared.
     /// No temporary file stays behind.
     pub(crate) fn publish(self, signer: Option<&Signer>) -> Result<Sealed> {
-        let Self { output: Output { path, form, force, file }, length: unsigned_length, sha256: sha256_unsigned } =
+        let Self { output: Output { path, form, force, file, .. }, length: unsigned_length, sha256: sha256_unsigned } =
             self;
         let chunk = signer.map(|signer| signer.append_chunk(file.as_file(), &path, unsigned_length)).transpose()?;
         let (length, sha256) = chunk.flatten().unwrap_or_else(|| (unsigned_length, sha256_unsigned.clone()));

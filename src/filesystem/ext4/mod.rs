@@ -32,7 +32,8 @@ use view::{LONGEST_READ, ReadError, View};
 use super::foreign::fenced;
 use super::grow::more_room;
 use super::path::{components, join, parent_and_name};
-use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, VolumeFilesystem};
+use super::trunk::Finished;
+use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, Trunk, VolumeFilesystem};
 use crate::error::{At, Error, Result};
 use crate::image::Volume;
 
@@ -350,5 +351,10 @@ impl VolumeFilesystem for Ext4 {
         drop(holder);
         let volume = Rc::try_unwrap(volume).map_err(|_| Error::corrupt("ext4: the volume is still in use"))?;
         Ok(volume.into_inner())
+    }
+
+    fn into_trunk(self: Box<Self>) -> Result<Box<dyn Trunk>> {
+        let epoch = self.epoch;
+        Ok(Box::new(Finished::new(self.finish()?, epoch)))
     }
 }

@@ -22,6 +22,15 @@ pub(super) struct NewData {
     pub(super) fragments: Vec<Fragment>,
 }
 
+/// What becomes of the last fragment block, in which there is room for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    /// It is stored.
+    Stored,
+    /// It waits for further files; those in it are not among [`NewData::contents`].
+    Open,
+}
+
 /// What becomes one block on the volume.
 struct Piece<'a> {
     bytes: Cow<'a, [u8]>,
@@ -48,8 +57,16 @@ pub(super) fn pack(
     superblock: &Superblock,
     start: u64,
     fragments: usize,
+    last: Last,
 ) -> Result<NewData> {
-    let (pieces, mut contents) = cut(files, superblock, fragments)?;
+    let Cut { mut pieces, mut contents, shared } = cut(files, superblock, fragments)?;
+    let open = match last {
+        Last::Open => shared.files,
+        Last::Stored => Vec::new(),
+    };
+    if last == Last::Stored && !shared.piece.bytes.is_empty() {
+        pieces.push(shared.piece);
+    }
     let packed: Vec<Result<Option<Vec<u8>>>> =
         pieces.par_iter().map(|piece| pack_piece(piece, compressor, superblock)).collect();
     let mut data = NewData { bytes: Vec::new(), contents: BTreeMap::new(), fragments: Vec::new() };
@@ -75,7 +92,8 @@ pub(super) fn pack(
         content.blocks.push(stored);
         data.bytes.extend(bytes);
     }
-    data.contents = files.iter().map(|(id, _)| *id).zip(contents).collect();
+    let placed = files.iter().map(|(id, _)| *id).zip(contents).enumerate();
+    data.contents = placed.filter(|(index, _)| !open.contains(index)).map(|(_, content)| content).collect();
     Ok(data)
 }
 
@@ -83,16 +101,33 @@ fn beyond() -> Error {
     Error::unsupported("squashfs: the new data grows beyond what the format can hold")
 }
 
+/// Files cut into blocks.
+struct Cut<'a> {
+    pieces: Vec<Piece<'a>>,
+    contents: Vec<Content>,
+    /// The last fragment block.
+    shared: Shared<'a>,
+}
+
+/// A fragment block in the making.
+struct Shared<'a> {
+    piece: Piece<'a>,
+    /// The places in the list of files of those in it.
+    files: Vec<usize>,
+}
+
+impl Shared<'_> {
+    fn new() -> Self {
+        Self { piece: Piece { bytes: Cow::default(), file: None, branches: false }, files: Vec::new() }
+    }
+}
+
 /// Cuts the files into blocks. Files shorter than a block share fragment blocks, unless the filesystem has none.
-fn cut<'a>(
-    files: &[(Id, &'a [u8])],
-    superblock: &Superblock,
-    fragments: usize,
-) -> Result<(Vec<Piece<'a>>, Vec<Content>)> {
+fn cut<'a>(files: &[(Id, &'a [u8])], superblock: &Superblock, fragments: usize) -> Result<Cut<'a>> {
     let block = superblock.block_length();
     let mut pieces = Vec::new();
     let mut contents = Vec::new();
-    let mut shared = Piece { bytes: Cow::default(), file: None, branches: false };
+    let mut shared = Shared::new();
     let mut number = u32::try_from(fragments).map_err(|_| beyond())?;
     for (index, (_, bytes)) in files.iter().enumerate() {
         let size = bytes.len() as u64;
@@ -104,22 +139,19 @@ fn cut<'a>(
             let piece = |bytes: &'a [u8]| Piece { bytes: bytes.into(), file: Some(index), branches };
             pieces.extend(bytes.chunks(block).map(piece));
         } else {
-            if shared.bytes.len() + bytes.len() > block {
-                let next = Piece { bytes: Cow::default(), file: None, branches: false };
-                pieces.push(std::mem::replace(&mut shared, next));
+            if shared.piece.bytes.len() + bytes.len() > block {
+                pieces.push(std::mem::replace(&mut shared, Shared::new()).piece);
                 number = number.checked_add(1).ok_or_else(beyond)?;
             }
             content.fragment = number;
-            content.offset = u32::try_from(shared.bytes.len()).map_err(|_| beyond())?;
-            shared.bytes.to_mut().extend(*bytes);
-            shared.branches |= branches(bytes);
+            content.offset = u32::try_from(shared.piece.bytes.len()).map_err(|_| beyond())?;
+            shared.piece.bytes.to_mut().extend(*bytes);
+            shared.piece.branches |= branches(bytes);
+            shared.files.push(index);
         }
         contents.push(content);
     }
-    if !shared.bytes.is_empty() {
-        pieces.push(shared);
-    }
-    Ok((pieces, contents))
+    Ok(Cut { pieces, contents, shared })
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

@@ -18,6 +18,7 @@ mod tables;
 #[cfg(test)]
 pub(super) mod tests;
 mod tree;
+mod trunk;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -33,9 +34,10 @@ pub(super) use overlay::overlay_start;
 use superblock::Superblock;
 use tables::Tables;
 use tree::{Body, Id, Node, Tree};
+use trunk::Settled;
 
 use super::path::{components, join, parent_and_name};
-use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, VolumeFilesystem};
+use super::{Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Space, Trunk, VolumeFilesystem};
 use crate::error::{At, Error, Result};
 use crate::image::Volume;
 
@@ -57,6 +59,8 @@ pub(super) struct Squashfs {
     cache: Cache,
     epoch: u32,
     edited: bool,
+    /// Where new blocks go: where the tables began, or behind what was [settled](Settled).
+    data_end: u64,
 }
 
 impl Squashfs {
@@ -79,7 +83,8 @@ impl Squashfs {
         let tree = Tree::read(&mut reader, &superblock, &tables)?;
         let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
         let cache = Cache::default();
-        Ok(Self { volume, superblock, compressor, tables, tree, cache, epoch, edited: false })
+        let data_end = superblock.inode_table;
+        Ok(Self { volume, superblock, compressor, tables, tree, cache, epoch, edited: false, data_end })
     }
 
     fn contents(&self) -> Contents<'_> {
@@ -284,5 +289,9 @@ impl VolumeFilesystem for Squashfs {
             return Ok(self.volume);
         }
         writer::write(*self)
+    }
+
+    fn into_trunk(self: Box<Self>) -> Result<Box<dyn Trunk>> {
+        Ok(Box::new(Settled::new(*self)?))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::data::{self, NewData};
+use super::data::{self, Last, NewData};
 use super::directory::{self, Entry};
 use super::inode::{Content, Form, Inode, Listing};
 use super::metadata::{Writer, indexed};
@@ -23,13 +23,10 @@ const UNIT: u64 = 4096;
 pub(super) fn write(mut edited: Squashfs) -> Result<Volume> {
     number(&mut edited.tree)?;
     let before = edited.superblock.clone();
-    let start = before.inode_table;
-    let data = {
-        let files = pending(&edited.tree)?;
-        data::pack(&files, &edited.compressor, &before, start, edited.tables.fragments.len())?
-    };
+    let start = edited.data_end;
+    let data = edited.pack(Last::Stored)?;
     let (tables, superblock) = tables(&mut edited, &data, start + data.bytes.len() as u64)?;
-    check_room(&edited.volume, &superblock, &data)?;
+    check_room(&edited.volume, superblock.used, start + data.bytes.len() as u64 - before.inode_table)?;
     let mut volume = edited.volume.clone();
     volume.write_at(start, &data.bytes)?;
     volume.write_at(start + data.bytes.len() as u64, &tables)?;
@@ -38,16 +35,31 @@ pub(super) fn write(mut edited: Squashfs) -> Result<Volume> {
     readback::check(&edited, &data.contents, volume)
 }
 
-fn check_room(volume: &Volume, superblock: &Superblock, data: &NewData) -> Result<()> {
-    let (needed, length) = (superblock.used.next_multiple_of(UNIT), volume.length());
+/// Whether a filesystem that ends at byte `used`, with `packed` bytes of new data in it, has room in `volume`.
+///
+/// # Errors
+/// Usage, with the numbers, when it has not.
+pub(super) fn check_room(volume: &Volume, used: u64, packed: u64) -> Result<()> {
+    let (needed, length) = (used.next_multiple_of(UNIT), volume.length());
     if needed <= length {
         return Ok(());
     }
-    let packed = data.bytes.len();
     Err(Error::usage(format!(
         "no room in the squashfs: with {packed} bytes of new packed data it needs {needed} bytes, the partition has {length}"
     ))
     .remedy(more_room(needed - length)))
+}
+
+impl Squashfs {
+    /// Packs the pending files for where new blocks go.
+    ///
+    /// # Errors
+    /// As [`data::pack`].
+    pub(super) fn pack(&self, last: Last) -> Result<NewData> {
+        let files = pending(&self.tree)?;
+        let fragments = self.tables.fragments.len();
+        data::pack(&files, &self.compressor, &self.superblock, self.data_end, fragments, last)
+    }
 }
 
 /// The files whose content is not on the volume yet, in the order in which they were made.

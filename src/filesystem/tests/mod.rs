@@ -8,3 +8,4 @@ mod mke2fs;
 pub(in crate::filesystem) mod operations;
 mod same_tree;
 pub(in crate::filesystem) mod support;
+mod trunks;

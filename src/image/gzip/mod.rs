@@ -42,6 +42,7 @@ pub(super) fn unpack(input: &mut Input<'_>, keep: bool, grown: impl FnMut(&DiskB
     })
 }
 
+#[cfg(test)]
 impl Disk {
     /// The disk in the gzip member `member`. It keeps the member's [stream](Disk::stream).
     ///

@@ -104,10 +104,10 @@ fn symlinks_and_directories_are_made_and_kept() {
     assert_eq!(
         paths(&plan),
         [
+            ("/etc/rc.d/S19old", Change::Replace),
             ("/etc/ib", Change::Add),
             ("/etc/ib/deep", Change::Add),
-            ("/etc/modules.d", Change::Attributes),
-            ("/etc/rc.d/S19old", Change::Replace)
+            ("/etc/modules.d", Change::Attributes)
         ]
     );
     assert_eq!(after.nodes["/etc/ib"], MemoryNode::Directory(Attributes::root(0o755)));

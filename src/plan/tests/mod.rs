@@ -82,7 +82,7 @@ fn nothing_wished_is_nothing_done() {
 }
 
 #[test]
-fn directories_come_first_and_autoload_entries_last() {
+fn modules_come_first_then_files_by_size_and_autoload_entries_last() {
     let wishes = Wishes {
         modules: vec![module("mlx4_core.ko", "core"), module("mlx4_ib.ko", "ib")],
         autoload: vec![load("mlx4_core", "", "36-mlx4-core", true), load("mlx4_ib", "", "30-hw-network", false)],
@@ -96,17 +96,17 @@ fn directories_come_first_and_autoload_entries_last() {
     assert_eq!(
         paths(&plan),
         [
+            ("/lib/modules/6.12.117/mlx4_core.ko", Add),
+            ("/lib/modules/6.12.117/mlx4_ib.ko", Add),
+            ("/etc/shadow", Replace),
             ("/etc/dropbear", Add),
+            ("/etc/dropbear/authorized_keys", Add),
             ("/etc/init.d", Add),
+            ("/etc/init.d/ipoib", Add),
             ("/usr/share", Add),
             ("/usr/share/ib", Add),
             ("/usr/share/ib/a", Add),
-            ("/lib/modules/6.12.117/mlx4_core.ko", Add),
-            ("/lib/modules/6.12.117/mlx4_ib.ko", Add),
             ("/usr/share/ib/a/readme", Add),
-            ("/etc/init.d/ipoib", Add),
-            ("/etc/shadow", Replace),
-            ("/etc/dropbear/authorized_keys", Add),
             ("/etc/modules.d/36-mlx4-core", Add),
             ("/etc/modules-boot.d/36-mlx4-core", Add),
             ("/etc/modules.d/30-hw-network", Replace),

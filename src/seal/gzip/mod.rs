@@ -7,20 +7,23 @@
 //!
 //! Many disks of one base: open the base once, [keeping](crate::image::Keep) its stream, clone its disk, edit the clones and write each, from as many threads as there are. Clones share the bytes and the stream; to
 //! write one costs as much as its edits, and copying the rest. Where all of them have many edits in common, make those
-//! first, and let [`settled`] turn the result into the base.
+//! first, found the disk on them ([`Disk::founded`]), and let a [`Rehearsal`] compress them once. A clone becomes the same
+//! bytes with it and without.
 
 mod joint;
 mod piece;
 mod segment;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Write};
-use std::path::Path;
+use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::crc;
-use crate::error::{Error, Result};
-use crate::image::{DeflateStream, Disk};
+use crate::image::{DeflateStream, Disk, PAGE};
 use crate::progress::Progress;
 use joint::Run;
 use piece::{Piece, WINDOW};
@@ -38,42 +41,82 @@ const HEADER: [u8; 10] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 3];
 /// An empty final block with fixed codes: bits 1 (final), 01 (fixed), 0000000 (end of block).
 const FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
 
-/// Writes `disk` as one gzip member to `out`, taking over what it can of the [stream](Disk::stream) that it came from.
+/// Writes `disk` as one gzip member to `out`, taking over what it can of the [stream](Disk::stream) that it came from, and
+/// of a `rehearsal`.
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn write_gzip(disk: &Disk, out: &mut (dyn Write + Send), progress: &dyn Progress) -> io::Result<()> {
-    write(disk, disk.stream(), DEFAULT_LEVEL, out, progress)
+pub(crate) fn write_gzip(
+    disk: &Disk,
+    rehearsal: Option<&Rehearsal>,
+    out: &mut (dyn Write + Send),
+    progress: &dyn Progress,
+) -> io::Result<()> {
+    write(disk, disk.stream(), rehearsal, DEFAULT_LEVEL, out, progress)
 }
 
-/// `disk` as the base of many that have its edits in common: its own gzip member is made and read back, so that
-/// nothing of it counts as changed any more.
-///
-/// # Errors
-/// Corrupt when the member does not read back, which would be our mistake; I/O.
-#[cfg_attr(not(test), expect(dead_code, reason = "waits for its first user"))]
-pub(crate) fn settled(disk: &Disk, progress: &dyn Progress) -> Result<Disk> {
-    let mut member = Vec::new();
-    let written = write_gzip(disk, &mut member, progress);
-    written.map_err(|error| Error::io("compress", Path::new("the image in memory"), error))?;
-    Disk::from_gzip(&member)
+/// The pieces that a disk is compressed in, for the clones of it.
+pub(crate) struct Rehearsal {
+    disk: Disk,
+    /// Range → what it is compressed to.
+    pieces: BTreeMap<(u64, u64), Arc<Piece>>,
+}
+
+impl Rehearsal {
+    /// Compresses what [has to be](Segment::Fresh) of `disk`, which is [founded](Disk::founded) on what its clones will
+    /// have in common.
+    ///
+    /// # Errors
+    /// Those of the compressor.
+    pub(crate) fn of(disk: &Disk) -> io::Result<Self> {
+        let fresh = segment::segments(disk, disk.stream()).into_par_iter();
+        let pieces = fresh.filter_map(|segment| match &segment {
+            Segment::Fresh(range) => {
+                Some(piece(disk, &segment, DEFAULT_LEVEL).map(|piece| Some(((range.start, range.end), piece?))))
+            }
+            _ => None,
+        });
+        let pieces: io::Result<Vec<_>> = pieces.collect();
+        Ok(Self { disk: disk.clone(), pieces: pieces?.into_iter().flatten().collect() })
+    }
+
+    /// The piece for `range` of `disk`, if the disk has there, and in the history before it, what this one has.
+    fn piece(&self, disk: &Disk, range: &Range<u64>) -> Option<Arc<Piece>> {
+        let piece = self.pieces.get(&(range.start, range.end))?;
+        let pages = range.start.saturating_sub(WINDOW) / PAGE as u64..range.end.div_ceil(PAGE as u64);
+        disk.shares(&self.disk, pages).then(|| Arc::clone(piece))
+    }
+}
+
+impl fmt::Debug for Rehearsal {
+    /// Its sizes; the pieces would fill books.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rehearsal").field("disk", &self.disk).field("pieces", &self.pieces.len()).finish()
+    }
 }
 
 fn write(
     disk: &Disk,
     stream: Option<(&DeflateStream, u64)>,
+    rehearsal: Option<&Rehearsal>,
     level: u32,
     out: &mut (dyn Write + Send),
     progress: &dyn Progress,
 ) -> io::Result<()> {
     let segments = segment::segments(disk, stream);
     let stream = stream.map(|(stream, _)| stream);
+    let piece = |segment: &Segment| match (segment, rehearsal) {
+        (Segment::Fresh(range), Some(rehearsal)) => match rehearsal.piece(disk, range) {
+            Some(piece) => Ok(Some(piece)),
+            None => piece(disk, segment, level),
+        },
+        _ => piece(disk, segment, level),
+    };
     out.write_all(&HEADER)?;
     let mut member = Member { stream, out, crc: 0, is_complete: false };
     let window = rayon::current_num_threads() * PIECES_PER_THREAD;
     for segments in windows(&segments, window) {
-        let pieces: Vec<io::Result<Option<Piece>>> =
-            segments.par_iter().map(|segment| piece(disk, segment, level)).collect();
+        let pieces: Vec<io::Result<Option<Arc<Piece>>>> = segments.par_iter().map(&piece).collect();
         for (segment, piece) in segments.iter().zip(pieces) {
             progress.advance(member.put(segment, piece?, disk.length())?);
         }
@@ -105,14 +148,15 @@ fn windows(segments: &[Segment], window: usize) -> impl Iterator<Item = &[Segmen
 }
 
 /// A segment compressed, where that is needed.
-fn piece(disk: &Disk, segment: &Segment, level: u32) -> io::Result<Option<Piece>> {
+fn piece(disk: &Disk, segment: &Segment, level: u32) -> io::Result<Option<Arc<Piece>>> {
     let Segment::Fresh(range) = segment else {
         return Ok(None);
     };
     let history = range.start.min(WINDOW);
     let count = usize::try_from(history + range.end - range.start).map_err(io::Error::other)?;
     let bytes = disk.read_vec(range.start - history, count).map_err(io::Error::other)?;
-    piece::compress(&bytes, usize::try_from(history).map_err(io::Error::other)?, level).map(Some)
+    let piece = piece::compress(&bytes, usize::try_from(history).map_err(io::Error::other)?, level)?;
+    Ok(Some(Arc::new(piece)))
 }
 
 /// A gzip member in the making.
@@ -127,7 +171,7 @@ struct Member<'a> {
 
 impl Member<'_> {
     /// Appends a segment of a disk of `length` bytes, with its piece where it needs one; returns its length.
-    fn put(&mut self, segment: &Segment, piece: Option<Piece>, length: u64) -> io::Result<u64> {
+    fn put(&mut self, segment: &Segment, piece: Option<Arc<Piece>>, length: u64) -> io::Result<u64> {
         match segment {
             Segment::Fresh(range) => {
                 let piece = piece.ok_or_else(|| io::Error::other("a piece is missing"))?;

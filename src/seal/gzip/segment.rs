@@ -49,7 +49,7 @@ pub(super) fn segments(disk: &Disk, stream: Option<(&DeflateStream, u64)>) -> Ve
 /// The runs of blocks that can be taken over, by the numbers of their marks, ascending.
 fn kept_runs(disk: &Disk, stream: &DeflateStream, common: u64) -> Vec<Range<usize>> {
     let common = common.min(disk.length());
-    let mut changed = disk.changed_pages().map(|page| page * PAGE_U64).peekable();
+    let mut changed = disk.changed_pages().into_iter().map(|page| page * PAGE_U64).peekable();
     let mut runs: Vec<Range<usize>> = Vec::new();
     let pairs = stream.marks.iter().zip(stream.marks.iter().skip(1));
     for (number, (start, end)) in pairs.enumerate() {

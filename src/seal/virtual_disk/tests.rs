@@ -30,7 +30,7 @@ fn write(disk: &Disk, path: &Path) -> (Form, u64) {
     let mut file = File::create(path).unwrap();
     let mut out = Stream::new(&mut file);
     let name = path.file_name().unwrap().to_str().unwrap();
-    (form.write)(&Subject { name, disk, progress: &Silent }, &mut out).unwrap();
+    (form.write)(&Subject { name, disk, rehearsal: None, progress: &Silent }, &mut out).unwrap();
     let (length, sha256) = out.finish().unwrap();
     let bytes = fs::read(path).unwrap();
     assert_eq!((length, sha256), (bytes.len() as u64, crate::digest::sha256_hex(&bytes)));

@@ -19,7 +19,7 @@ pub(super) fn gzip(disk: &Disk, threads: usize) -> Vec<u8> {
 pub(super) fn gzip_at(disk: &Disk, stream: Option<(&DeflateStream, u64)>, level: u32, threads: usize) -> Vec<u8> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let mut out = Vec::new();
-    pool.install(|| write(disk, stream, level, &mut out, &Silent)).unwrap();
+    pool.install(|| write(disk, stream, None, level, &mut out, &Silent)).unwrap();
     out
 }
 
