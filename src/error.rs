@@ -101,6 +101,13 @@ impl Error {
         self
     }
 
+    /// The same failure told once more; what it came from is left out.
+    pub(crate) fn again(&self) -> Self {
+        let Inner { kind, message, places, remedy, .. } = &*self.0;
+        let (message, places, remedy) = (message.clone(), places.clone(), remedy.clone());
+        Self(Box::new(Inner { kind: *kind, message, places, remedy, source: None }))
+    }
+
     /// The same failure, with message, places and remedy as `reword` makes them; what it came from is left out.
     #[must_use]
     pub(crate) fn reworded(mut self, reword: impl Fn(&str) -> String) -> Self {

@@ -106,6 +106,11 @@ impl System {
         paths.into_iter().try_for_each(|path| self.tree.load(root, path, MAX_LOADED))
     }
 
+    /// Whether `path` leads to a file whose content would be [loaded](System::load), and is not yet.
+    pub(crate) fn lacks(&self, path: &str) -> bool {
+        self.tree.lacks(path, MAX_LOADED)
+    }
+
     /// Whether this system is for the machines that this program knows: OpenWrt's target x86/64.
     ///
     /// # Errors

@@ -72,13 +72,22 @@ impl Tree {
     /// # Errors
     /// Corrupt structures.
     pub(crate) fn load(&mut self, root: &mut dyn Filesystem, path: &str, limit: u64) -> Result<()> {
-        let Some(path) = self.resolve(path) else { return Ok(()) };
-        let Some(node) = self.nodes.get_mut(&path) else { return Ok(()) };
-        if node.content.is_some() || node.metadata.file_type != FileType::Regular || node.metadata.size > limit {
+        if !self.lacks(path, limit) {
             return Ok(());
         }
-        node.content = Some(root.read(&path).at(|| path.clone())?.into());
+        let Some(path) = self.resolve(path) else { return Ok(()) };
+        if let Some(node) = self.nodes.get_mut(&path) {
+            node.content = Some(root.read(&path).at(|| path.clone())?.into());
+        }
         Ok(())
+    }
+
+    /// Whether `path` leads to a regular file of up to `limit` bytes whose content was not loaded.
+    pub(crate) fn lacks(&self, path: &str, limit: u64) -> bool {
+        let node = self.resolve(path).and_then(|path| self.nodes.get(&path));
+        node.is_some_and(|node| {
+            node.content.is_none() && node.metadata.file_type == FileType::Regular && node.metadata.size <= limit
+        })
     }
 
     /// Where `path` leads when every symlink on it is followed, as the running system would: absolute targets start at

@@ -19,7 +19,6 @@ mod zstd;
 pub(crate) use document::Document;
 pub(crate) use folder::Folder;
 pub(crate) use form::check_ending;
-pub(crate) use gzip::Rehearsal;
 pub(crate) use keys::KeyFiles;
 pub(crate) use listed::ListedDigests;
 pub(crate) use output::{Filled, Output, exists};

@@ -62,6 +62,7 @@ impl Output {
     }
 
     /// The same, for a clone of the disk that was rehearsed. What is written is the same.
+    #[allow(dead_code, reason = "for many hosts")]
     #[must_use]
     pub(crate) fn rehearsed(mut self, rehearsal: Arc<Rehearsal>) -> Self {
         self.rehearsal = Some(rehearsal);

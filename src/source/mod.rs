@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelRelease, Module, ModuleName};
 
 pub(crate) use decompress::decoder;
-pub(crate) use select::{Required, Selected, Selection, select};
+pub(crate) use select::{Required, Selected, select};
 
 /// A module read from the sources: decompressed, not yet stripped.
 #[derive(Debug, Clone)]

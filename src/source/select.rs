@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelRelease, ModuleName};
 
 /// A module that something asks for by name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Required {
     /// Its name.
     pub(crate) name: ModuleName,

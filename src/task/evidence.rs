@@ -86,6 +86,7 @@ fn problems(scene: &Scene, located: &Located) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use super::super::Input;
     use super::*;
@@ -101,15 +102,15 @@ mod tests {
     }
 
     /// Kernel and system of a fixture.
-    fn parts(name: &str) -> (KernelExports, System) {
+    fn parts(name: &str) -> (Arc<KernelExports>, System) {
         let scene = scene(name);
         let kernel = kernels(&scene.kernels, &UnpackedKernels::default()).remove(0).exports.unwrap();
         (kernel, read_system(&scene, &[]).unwrap())
     }
 
     /// What a boot of `system` with `kernel` loads.
-    fn boot(kernel: &KernelExports, system: System) -> LoadReport {
-        let kernel = BootedKernel { path: "/boot/vmlinuz".into(), exports: Ok(kernel.clone()) };
+    fn boot(kernel: &Arc<KernelExports>, system: System) -> LoadReport {
+        let kernel = BootedKernel { path: "/boot/vmlinuz".into(), exports: Ok(Arc::clone(kernel)) };
         verify::load(&[kernel], &Ok(system)).unwrap()
     }
 

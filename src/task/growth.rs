@@ -155,7 +155,7 @@ fn grown(scene: &Scene, asked: &str, length: u64) -> Result<(Scene, RootGrowth)>
 
 /// `scene` with a root that has room for what is `planned`, and the forecast in it made for that root.
 fn grown_to_fit(scene: &Scene, planned: &mut Planned) -> Result<(Scene, RootGrowth)> {
-    let (need, space) = (planned.plan.need, planned.system.space);
+    let (need, space) = (planned.plan.need, planned.room);
     let length = scene.root_length()?;
     let asked = RootfsSize::Minimum.to_string();
     let (after, mut growth) = match shortfall(scene, planned)? {
@@ -173,8 +173,8 @@ fn grown_to_fit(scene: &Scene, planned: &mut Planned) -> Result<(Scene, RootGrow
         inodes: need.free_inodes(),
         free_inodes: Some(space.free_inodes).filter(|inodes| *inodes != u64::MAX),
     });
-    planned.system.space = after.medium.filesystem(after.editable_root()?)?.space()?;
-    planned.plan.space = need.forecast(&planned.system.space);
+    planned.room = after.medium.filesystem(after.editable_root()?)?.space()?;
+    planned.plan.space = need.forecast(&planned.room);
     Ok((after, growth))
 }
 
@@ -189,7 +189,7 @@ fn shortfall(scene: &Scene, planned: &Planned) -> Result<Option<u64>> {
 fn check_room(before: &Scene, now: &Scene, planned: &Planned) -> Result<()> {
     const OTHERWISE: &str =
         "build the image with a larger CONFIG_TARGET_ROOTFS_PARTSIZE, or leave overlays or modules out";
-    planned.plan.need.check(&planned.system.space).map_err(|error| {
+    planned.plan.need.check(&planned.room).map_err(|error| {
         let lengths = before.root_length().and_then(|old| Ok((old, now.root_length()?)));
         let sufficient = lengths.and_then(|(old, new)| {
             let short = shortfall(now, planned)?.unwrap_or(STEP);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::{At, Error, Result};
 use crate::filesystem::FileType;
-use crate::kernel::{KernelExports, KernelFormat};
+use crate::kernel::KernelFormat;
 use crate::openwrt::{PackageDatabase, System};
 use crate::plan::{BootPartition, Finding, Severity, Wishes, check_relink};
 use crate::recipe::Recipe;
@@ -15,6 +15,8 @@ use crate::recipe::Recipe;
 use super::given_kernel::GivenKernel;
 use super::module_set::ModuleSet;
 use super::scene::Scene;
+use super::shelf::Shelf;
+use super::unpacked::UnpackedKernels;
 
 /// A kernel that is to take the place of the image's.
 #[derive(Debug, Clone)]
@@ -45,10 +47,10 @@ impl KernelSwap {
     ///
     /// # Errors
     /// A file that cannot be read; unsupported when it is no kernel; corrupt when it contradicts itself.
-    pub(super) fn read(recipe: &Recipe) -> Result<Option<Self>> {
+    pub(super) fn read(recipe: &Recipe, shelf: &Shelf) -> Result<Option<Self>> {
         let Some(file) = &recipe.kernel else { return Ok(None) };
         Ok(Some(Self {
-            kernel: GivenKernel::read(file)?,
+            kernel: shelf.kernel(file)?,
             version: recipe.kernel_version.clone(),
             replace_modules: recipe.replace_modules,
         }))
@@ -111,14 +113,15 @@ impl KernelSwap {
         boot: &BootPartition,
         system: &System,
         wishes: &Wishes,
+        unpacked: &UnpackedKernels,
     ) -> Result<Option<Finding>> {
-        let after = || KernelExports::read(&self.kernel.bytes).at(|| self.kernel.file.display().to_string());
+        let after = || unpacked.read(&self.kernel.bytes).at(|| self.kernel.file.display().to_string());
         let Some((_, present)) = &boot.present else { return after().map(|_| None) };
         if *present == self.kernel.bytes && !self.replace_modules {
             return Ok(None);
         }
         let after = after()?;
-        match KernelExports::read(present) {
+        match unpacked.read(present) {
             Ok(before) => check_relink(&before, &after, system, wishes).map(|()| None),
             Err(error) => Ok(Some(Finding {
                 id: "kernel-swap".to_owned(),

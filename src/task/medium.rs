@@ -86,6 +86,17 @@ impl Medium {
         }
     }
 
+    /// Length of a filesystem's volume in bytes; 0 in a tree.
+    ///
+    /// # Errors
+    /// As [`Medium::volume`].
+    pub(super) fn length(&self, located: &Located) -> Result<u64> {
+        match self {
+            Self::Image(_) => Ok(self.volume(located)?.length()),
+            Self::Tree(_) => Ok(0),
+        }
+    }
+
     /// How a filesystem is compressed, where it is a squashfs.
     ///
     /// # Errors

@@ -2,9 +2,10 @@
 //! whoever makes many images of one opens it once.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::{At, Error, Result};
-use crate::filesystem::LiveOverlay;
+use crate::filesystem::{LiveOverlay, Space};
 use crate::image::{Container, Keep};
 use crate::kernel::KernelRelease;
 use crate::openwrt::{MODULES_DIRECTORY, OPKG_KERNEL_CONTROL, System};
@@ -20,6 +21,7 @@ use super::kernel_swap::KernelSwap;
 use super::medium::Medium;
 use super::packages::PackageFiles;
 use super::scene::{Located, Scene};
+use super::shelf::Shelf;
 use super::unpacked::UnpackedKernels;
 use super::wishes::{expectations, wishes};
 use super::{Input, ModuleRow, OutputFacts, PackageRow, evidence, tree};
@@ -33,6 +35,8 @@ pub(super) struct Opened {
     pub(super) scene: Scene,
     /// What its kernels export.
     pub(super) unpacked: UnpackedKernels,
+    /// What plans for it have in common.
+    pub(super) shelf: Shelf,
     /// What is to be said of the file.
     pub(super) remarks: Vec<Finding>,
 }
@@ -46,7 +50,7 @@ pub(super) struct Wished {
     /// Whether the overlay behind a squashfs root may be lost.
     pub(super) discard_overlay: bool,
     /// Packages.
-    pub(super) packages: PackageFiles,
+    pub(super) packages: Arc<PackageFiles>,
     /// How large the root is to be.
     pub(super) rootfs_size: Option<RootfsSize>,
     /// Whether a backup GPT is written.
@@ -56,7 +60,9 @@ pub(super) struct Wished {
 /// What is to be done to an image.
 pub(super) struct Planned {
     /// The system as it is.
-    pub(super) system: System,
+    pub(super) system: Arc<System>,
+    /// Room in the root: as it is, or as it was grown.
+    pub(super) room: Space,
     /// The kernel that it will run on.
     pub(super) release: KernelRelease,
     /// The root filesystem's part.
@@ -91,7 +97,7 @@ pub(super) fn open(input: &Input, progress: &dyn Progress) -> Result<Opened> {
         remarks.extend(dropped_trailers(container).into_iter().chain(checked_sums(&agreeing)));
     }
     remarks.extend(medium.mounts().map(|message| note("mount-point", message)));
-    Ok(Opened { path, scene: Scene::survey(medium, None), unpacked, remarks })
+    Ok(Opened { path, scene: Scene::survey(medium, None), unpacked, shelf: Shelf::default(), remarks })
 }
 
 /// Puts recipe and command line together, and reads what they name.
@@ -101,14 +107,21 @@ pub(super) fn open(input: &Input, progress: &dyn Progress) -> Result<Opened> {
 pub(super) fn wished(asked: &CommandLineWishes) -> Result<Wished> {
     let recipe = Recipe::assemble(asked)?;
     let resolved = overlay::resolve(&recipe)?;
-    let packages = PackageFiles::read(&resolved)?;
+    resolved_wished(&recipe, resolved, &Shelf::default())
+}
+
+/// Reads what `recipe`, which was `resolved`, names.
+///
+/// # Errors
+/// Those of the files.
+pub(super) fn resolved_wished(recipe: &Recipe, resolved: Resolved, shelf: &Shelf) -> Result<Wished> {
     Ok(Wished {
-        resolved,
-        swap: KernelSwap::read(&recipe)?,
+        swap: KernelSwap::read(recipe, shelf)?,
         discard_overlay: recipe.discard_overlay,
-        packages,
+        packages: shelf.packages(&resolved)?,
         rootfs_size: recipe.rootfs_size,
         backup_gpt: recipe.backup_gpt,
+        resolved,
     })
 }
 
@@ -123,8 +136,12 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let root = scene.editable_root().at(place)?;
     let mut wanted = expectations(resolved).paths();
     wanted.push(OPKG_KERNEL_CONTROL.to_owned());
-    let mut filesystem = scene.medium.filesystem(root)?;
-    let mut system = System::read(filesystem.as_mut(), &wanted).at(place)?;
+    let length = scene.medium.length(root)?;
+    let read = |wanted: &[String]| {
+        let wanted = wanted.iter().map(String::as_str);
+        opened.shelf.system(length, wanted, || scene.medium.filesystem(root)).at(place)
+    };
+    let mut system = read(&wanted)?;
     system.check_target().at(place)?;
     let release = match swap {
         Some(swap) => swap.kernel.release.clone(),
@@ -132,15 +149,17 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
         None => scene.kernel_release().at(place)?,
     };
     let set = swap.map(|swap| swap.module_set(scene, &system)).transpose().at(place)?.unwrap_or_default();
-    let packages = wished.packages.choose(&system, swap.and_then(|swap| swap.version.as_deref()))?;
-    system.load(filesystem.as_mut(), packages.paths()).at(place)?;
-    let mut wishes = wishes(resolved, &system, &release, keep_debug, &set, packages)?;
+    let version = swap.and_then(|swap| swap.version.as_deref());
+    let packages = opened.shelf.chosen(resolved, &wished.packages, &system, version)?;
+    wanted.extend(packages.paths().map(str::to_owned));
+    system = read(&wanted)?;
+    let mut wishes = wishes(resolved, &system, &release, keep_debug, &set, packages, &opened.shelf)?;
     let boot = match swap {
         _ if scene.is_bare() => {
             bare_kernel(swap, &system, &release, &mut wishes);
             None
         }
-        Some(swap) => Some(swapped(scene, swap, &system, &mut wishes).at(place)?),
+        Some(swap) => Some(swapped(opened, swap, &system, &mut wishes).at(place)?),
         None => None,
     };
     let mut plan = plan(&system, &release, &wishes).at(place)?;
@@ -150,6 +169,7 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
         tree::without_owners(&mut plan, &system);
     }
     Ok(Planned {
+        room: system.space,
         system,
         release,
         plan,
@@ -230,10 +250,10 @@ fn bare_kernel(swap: Option<&KernelSwap>, system: &System, release: &KernelRelea
 }
 
 /// Plans the swap, and adds what it asks of the root filesystem to `wishes`.
-fn swapped(scene: &Scene, swap: &KernelSwap, system: &System, wishes: &mut Wishes) -> Result<BootPlan> {
-    let partition = swap.boot_partition(scene)?;
+fn swapped(opened: &Opened, swap: &KernelSwap, system: &System, wishes: &mut Wishes) -> Result<BootPlan> {
+    let partition = opened.shelf.boot_partition(&swap.kernel.file, || swap.boot_partition(&opened.scene))?;
     let plan = plan_boot(&partition, &swap.kernel.bytes)?;
-    let unknown = swap.check_modules(&partition, system, wishes)?;
+    let unknown = swap.check_modules(&partition, system, wishes, &opened.unpacked)?;
     wishes.findings.extend(unknown.into_iter().chain(swap.package_finding(&partition, system)));
     wishes.kernel_version.clone_from(&swap.version);
     Ok(plan)

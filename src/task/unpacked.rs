@@ -13,7 +13,7 @@ use super::medium::Medium;
 use super::scene::Scene;
 
 /// A kernel file's content, and what the kernel exports.
-type Known = (Arc<[u8]>, KernelExports);
+type Known = (Arc<[u8]>, Arc<KernelExports>);
 
 /// What the kernels met so far export. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ impl UnpackedKernels {
             let kernels = Scene::survey(Medium::Image(image), None).kernels;
             let contents = kernels.into_iter().filter_map(|kernel| kernel.content.ok());
             contents
-                .filter_map(|content| KernelExports::read(&content).ok().map(|exports| (content, exports)))
+                .filter_map(|content| KernelExports::read(&content).ok().map(|exports| (content, Arc::new(exports))))
                 .collect()
         };
         // Without a thread the work is done when it is asked for.
@@ -54,7 +54,7 @@ impl UnpackedKernels {
     ///
     /// # Errors
     /// As [`KernelExports::read`].
-    pub(super) fn read(&self, content: &Arc<[u8]>) -> Result<KernelExports> {
+    pub(super) fn read(&self, content: &Arc<[u8]>) -> Result<Arc<KernelExports>> {
         // Held while unpacking: whoever asks for the same kernel waits for it.
         let mut state = self.state();
         if let Some(ahead) = state.ahead.take() {
@@ -62,10 +62,10 @@ impl UnpackedKernels {
             state.known.extend(ahead.join().unwrap_or_default());
         }
         if let Some((_, exports)) = state.known.iter().find(|(known, _)| known == content) {
-            return Ok(exports.clone());
+            return Ok(Arc::clone(exports));
         }
-        let exports = KernelExports::read(content)?;
-        state.known.push((Arc::clone(content), exports.clone()));
+        let exports = Arc::new(KernelExports::read(content)?);
+        state.known.push((Arc::clone(content), Arc::clone(&exports)));
         Ok(exports)
     }
 

@@ -7,11 +7,13 @@ use crate::error::{At, Error, Result};
 use crate::kernel::{KernelRelease, Module, ModuleName, strip};
 use crate::openwrt::System;
 use crate::overlay::Resolved;
+use crate::package::Chosen;
 use crate::plan::{Finding, Managed, ModuleWish, PackageWishes, Severity, Wishes};
-use crate::source::{self, ModuleSources, Required, Selected, Selection};
+use crate::source::{self, ModuleSources, Required, Selected};
 use crate::verify::Expectations;
 
 use super::module_set::ModuleSet;
+use super::shelf::{ModuleQuestion, Shelf};
 
 /// What the checks are to expect when `resolved` is in force.
 pub(super) fn expectations(resolved: &Resolved) -> Expectations {
@@ -27,6 +29,17 @@ pub(super) fn expectations(resolved: &Resolved) -> Expectations {
     }
 }
 
+/// The modules that are needed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ModuleChoice {
+    /// Those to be put in, providers before users.
+    modules: Vec<ModuleWish>,
+    /// Those that the image has, with the reason.
+    kept: Vec<(ModuleName, String)>,
+    /// Those that are optional, and nowhere to be had.
+    missing_optional: Vec<ModuleName>,
+}
+
 /// Chooses the modules for the image and joins them with the other wishes.
 ///
 /// `set` tells which of the image's modules are replaced because its kernel is; the modules of `packages` count as there.
@@ -40,23 +53,26 @@ pub(super) fn wishes(
     keep_debug: bool,
     set: &ModuleSet,
     packages: PackageWishes,
+    shelf: &Shelf,
 ) -> Result<Wishes> {
-    let sources = ModuleSources::open(&resolved.module_sources)?;
-    set.check_sources(&sources, release)?;
-    let required: Vec<_> = resolved
-        .required
-        .iter()
-        .map(|(name, reason, optional)| Required { name: name.clone(), reason: reason.clone(), optional: *optional })
-        .chain(set.required())
-        .collect();
-    let mut installed = if set.replaces_all { BTreeMap::new() } else { installed(system, release) };
-    for (name, bytes) in packages.modules(release) {
-        let depends = Module::parse(bytes).at(|| format!("{name}.ko of a package"))?.modinfo.depends;
-        installed.insert(name, depends.unwrap_or_default());
-    }
-    let selection = source::select(&sources, release, &required, &resolved.same_build, &installed)?;
+    let required = resolved.required.iter().map(|(name, reason, optional)| Required {
+        name: name.clone(),
+        reason: reason.clone(),
+        optional: *optional,
+    });
+    let brought = packages.chosen.iter().map(|Chosen { package, .. }| package);
+    let question = ModuleQuestion {
+        sources: resolved.module_sources.clone(),
+        required: required.chain(set.required()).collect(),
+        same_build: resolved.same_build.clone(),
+        release: release.clone(),
+        keep_debug,
+        replaced: (set.replaced.clone(), set.replaces_all),
+        packages: brought.map(|own| (own.name.clone(), own.version.clone(), own.source.clone())).collect(),
+    };
+    let choice = shelf.modules(question.clone(), || choose(&question, system, set, &packages))?;
     let mut wishes = Wishes {
-        autoload: loadable(resolved, &selection),
+        autoload: loadable(resolved, &choice.missing_optional),
         files: resolved.files.clone(),
         lines: resolved.lines.clone(),
         root_password_hash: resolved.root_password_hash.clone(),
@@ -64,23 +80,42 @@ pub(super) fn wishes(
         obsolete: set.obsolete.clone(),
         packages,
         is_registered: resolved.is_registered,
-        kept: selection.kept,
+        modules: choice.modules.clone(),
+        kept: choice.kept.clone(),
         findings: resolved.findings.iter().chain(&set.findings).cloned().collect(),
         ..Wishes::default()
     };
     managed(resolved, system, &mut wishes)?;
-    for name in &selection.missing_optional {
-        wishes.findings.push(left_out(name));
+    wishes.findings.extend(choice.missing_optional.iter().map(left_out));
+    Ok(wishes)
+}
+
+/// Chooses the modules that answer `question`, and strips them.
+fn choose(
+    question: &ModuleQuestion,
+    system: &System,
+    set: &ModuleSet,
+    packages: &PackageWishes,
+) -> Result<ModuleChoice> {
+    let release = &question.release;
+    let sources = ModuleSources::open(&question.sources)?;
+    set.check_sources(&sources, release)?;
+    let mut installed = if set.replaces_all { BTreeMap::new() } else { installed(system, release) };
+    for (name, bytes) in packages.modules(release) {
+        let depends = Module::parse(bytes).at(|| format!("{name}.ko of a package"))?.modinfo.depends;
+        installed.insert(name, depends.unwrap_or_default());
     }
+    let selection = source::select(&sources, release, &question.required, &question.same_build, &installed)?;
+    let mut modules = Vec::new();
     for selected in selection.modules {
-        let mut wish = module_wish(selected, keep_debug)?;
+        let mut wish = module_wish(selected, question.keep_debug)?;
         // The image's spelling is the one that its modules.conf knows.
         if let Some(file_name) = set.replaced.get(&wish.name) {
             wish.file_name.clone_from(file_name);
         }
-        wishes.modules.push(wish);
+        modules.push(wish);
     }
-    Ok(wishes)
+    Ok(ModuleChoice { modules, kept: selection.kept, missing_optional: selection.missing_optional })
 }
 
 /// Adds what is wished of an image with this package manager.
@@ -116,8 +151,8 @@ fn installed(system: &System, release: &KernelRelease) -> BTreeMap<ModuleName, V
 }
 
 /// The autoload wishes without those for optional modules that are nowhere to be had.
-fn loadable(resolved: &Resolved, selection: &Selection) -> Vec<crate::plan::AutoloadWish> {
-    let missing = |module: &ModuleName| selection.missing_optional.contains(module);
+fn loadable(resolved: &Resolved, missing: &[ModuleName]) -> Vec<crate::plan::AutoloadWish> {
+    let missing = |module: &ModuleName| missing.contains(module);
     resolved.autoload.iter().filter(|wish| !missing(&wish.module)).cloned().collect()
 }
 
@@ -156,8 +191,15 @@ mod tests {
         let resolved = resolve(&Recipe::assemble(&wishes)?)?;
         let system = System::read(root, &expectations(&resolved).paths())?;
         let release = KernelRelease::new("6.12.117");
-        let wishes =
-            super::wishes(&resolved, &system, &release, false, &ModuleSet::default(), PackageWishes::default())?;
+        let wishes = super::wishes(
+            &resolved,
+            &system,
+            &release,
+            false,
+            &ModuleSet::default(),
+            PackageWishes::default(),
+            &Shelf::default(),
+        )?;
         let edits = plan::plan(&system, &release, &wishes)?.edits;
         crate::apply::apply(&edits, root)?;
         let text = |edit: &plan::Edit| (edit.change != Change::Remove).then(|| root.text(&edit.path)).flatten();

@@ -1,5 +1,7 @@
 //! What a check is, what it looks at, and what it answers.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::filesystem::Packing;
@@ -69,7 +71,7 @@ pub(crate) struct BootedKernel {
     /// Its path on the boot partition, or that of the given file.
     pub(crate) path: String,
     /// What it exports, or why that cannot be told.
-    pub(crate) exports: Result<KernelExports, String>,
+    pub(crate) exports: Result<Arc<KernelExports>, String>,
 }
 
 /// Everything a check may look at. What could not be read is the reason why, so that a check can say so.
@@ -129,7 +131,7 @@ impl Evidence<'_> {
 
     /// The kernel that the first menu entry boots, where it could be read.
     pub(crate) fn kernel(&self) -> Option<&KernelExports> {
-        self.kernels.first()?.exports.as_ref().ok()
+        self.kernels.first()?.exports.as_deref().ok()
     }
 }
 

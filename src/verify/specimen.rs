@@ -155,9 +155,10 @@ impl Specimen {
             Some(reason) => Err(reason.clone()),
             None => Ok(self.system.clone()),
         };
-        let mut kernels = vec![BootedKernel { path: "/boot/vmlinuz".into(), exports: self.kernel.clone() }];
+        let mut kernels =
+            vec![BootedKernel { path: "/boot/vmlinuz".into(), exports: self.kernel.clone().map(Arc::new) }];
         if let Some(kernel) = &self.second_kernel {
-            kernels.push(BootedKernel { path: "/boot/vmlinuz.old".into(), exports: Ok(kernel.clone()) });
+            kernels.push(BootedKernel { path: "/boot/vmlinuz.old".into(), exports: Ok(Arc::new(kernel.clone())) });
         }
         let evidence = Evidence {
             image: self.is_image.then_some(&self.image),

@@ -1,11 +1,13 @@
 //! Reading one gzip member (RFC 1952), with the numbers that a person needs when it is broken.
 
+#[cfg(test)]
 use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskBuilder};
 use super::input::Input;
 use crate::error::{Error, Result};
+#[cfg(test)]
 use crate::progress::Silent;
 
 mod blocks;

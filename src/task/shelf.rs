@@ -1,0 +1,149 @@
+//! What plans for one image have in common whatever is wished for: read and worked out once, for one plan or ten thousand.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::digest::sha256_hex;
+use crate::error::Result;
+use crate::filesystem::Filesystem;
+use crate::kernel::{KernelRelease, ModuleName};
+use crate::openwrt::System;
+use crate::overlay::Resolved;
+use crate::plan::{BootPartition, PackageWishes};
+use crate::source::Required;
+
+use super::given_kernel::GivenKernel;
+use super::memo::Memo;
+use super::packages::PackageFiles;
+use super::wishes::ModuleChoice;
+
+/// The shelf. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shelf(Arc<Answers>);
+
+#[derive(Debug, Default)]
+struct Answers {
+    kernels: Memo<PathBuf, GivenKernel>,
+    boot_partitions: Memo<PathBuf, BootPartition>,
+    packages: Memo<PackageQuestion, PackageFiles>,
+    chosen: Memo<(PackageQuestion, Option<String>), PackageWishes>,
+    modules: Memo<ModuleQuestion, ModuleChoice>,
+    /// By the root's length in bytes, and the files that are loaded beside the usual ones.
+    systems: Memo<(u64, Vec<String>), System>,
+}
+
+/// Which packages are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PackageQuestion {
+    /// Those of overlays: name and SHA-256.
+    files: Vec<(String, String)>,
+    packages: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+/// Which modules are asked for, and of what they are chosen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ModuleQuestion {
+    pub(super) sources: Vec<PathBuf>,
+    pub(super) required: Vec<Required>,
+    pub(super) same_build: Vec<Vec<ModuleName>>,
+    pub(super) release: KernelRelease,
+    pub(super) keep_debug: bool,
+    /// The image's modules that are replaced, with their files' names, and whether those are all.
+    pub(super) replaced: (BTreeMap<ModuleName, String>, bool),
+    /// Packages that may bring modules: name, version and file.
+    pub(super) packages: Vec<(String, String, String)>,
+}
+
+impl PackageQuestion {
+    fn of(resolved: &Resolved) -> Self {
+        Self {
+            files: resolved.package_files.iter().map(|(name, bytes)| (name.clone(), sha256_hex(bytes))).collect(),
+            packages: resolved.packages.clone(),
+            folders: resolved.package_folders.clone(),
+        }
+    }
+}
+
+impl Shelf {
+    /// The kernel in the file `file`.
+    ///
+    /// # Errors
+    /// As [`GivenKernel::read`].
+    pub(super) fn kernel(&self, file: &Path) -> Result<GivenKernel> {
+        self.0.kernels.get(file.to_owned(), || GivenKernel::read(file)).map(|kernel| (*kernel).clone())
+    }
+
+    /// What stands where the kernel of `file` goes, as `read` finds it.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(super) fn boot_partition(
+        &self,
+        file: &Path,
+        read: impl FnOnce() -> Result<BootPartition>,
+    ) -> Result<Arc<BootPartition>> {
+        self.0.boot_partitions.get(file.to_owned(), read)
+    }
+
+    /// The package files that `resolved` names.
+    ///
+    /// # Errors
+    /// As [`PackageFiles::read`].
+    pub(super) fn packages(&self, resolved: &Resolved) -> Result<Arc<PackageFiles>> {
+        self.0.packages.get(PackageQuestion::of(resolved), || PackageFiles::read(resolved))
+    }
+
+    /// Of these the ones that go into the image with `system`, as [`PackageFiles::choose`] does.
+    ///
+    /// # Errors
+    /// As [`PackageFiles::choose`].
+    pub(super) fn chosen(
+        &self,
+        resolved: &Resolved,
+        files: &PackageFiles,
+        system: &System,
+        kernel: Option<&str>,
+    ) -> Result<PackageWishes> {
+        let question = (PackageQuestion::of(resolved), kernel.map(str::to_owned));
+        self.0.chosen.get(question, || files.choose(system, kernel)).map(|chosen| (*chosen).clone())
+    }
+
+    /// The modules that answer `question`, as `choose` does.
+    ///
+    /// # Errors
+    /// Those of `choose`.
+    pub(super) fn modules(
+        &self,
+        question: ModuleQuestion,
+        choose: impl FnOnce() -> Result<ModuleChoice>,
+    ) -> Result<Arc<ModuleChoice>> {
+        self.0.modules.get(question, choose)
+    }
+
+    /// The system in the root of `length` bytes that `open` opens, with the content of the files of `wanted` that are there.
+    ///
+    /// # Errors
+    /// Those of `open`; as [`System::read`].
+    pub(super) fn system<'a>(
+        &self,
+        length: u64,
+        wanted: impl IntoIterator<Item = &'a str>,
+        open: impl Fn() -> Result<Box<dyn Filesystem>>,
+    ) -> Result<Arc<System>> {
+        let system = self.0.systems.get((length, Vec::new()), || System::read(open()?.as_mut(), &[]))?;
+        let mut missing: Vec<String> =
+            wanted.into_iter().filter(|path| system.lacks(path)).map(str::to_owned).collect();
+        if missing.is_empty() {
+            return Ok(system);
+        }
+        missing.sort();
+        missing.dedup();
+        self.0.systems.get((length, missing.clone()), || {
+            let mut system = (*system).clone();
+            system.load(open()?.as_mut(), missing.iter().map(String::as_str))?;
+            Ok(system)
+        })
+    }
+}
