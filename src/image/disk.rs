@@ -192,10 +192,12 @@ impl Disk {
         Ok(bytes)
     }
 
-    /// Whether a page of the `length` bytes from byte `offset` on was changed since the base.
+    /// Whether a page of the `length` bytes from byte `offset` on was changed since the disk was read.
     pub(crate) fn is_changed(&self, offset: u64, length: u64) -> bool {
-        let end = offset.saturating_add(length).div_ceil(PAGE_U64);
-        self.changed.range(offset / PAGE_U64..end.max(offset / PAGE_U64)).next().is_some()
+        let first = offset / PAGE_U64;
+        let pages = first..offset.saturating_add(length).div_ceil(PAGE_U64).max(first);
+        let edited = self.base.edited.as_ref().and_then(|edited| edited.pages.range(pages.clone()).next());
+        edited.is_some() || self.changed.range(pages).next().is_some()
     }
 
     /// Replaces the bytes from `offset` on. A page that keeps its content does not count as changed.
