@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use common::filling::fill;
 use common::support::{BootKind, RootKind, fixture, fixture_modules, image, partitions, raw_disk, system_of_fixture};
 use common::{
     Contender, WISHES, With, by_hand, finish, foreign, given, ibwrt, line, megabytes, patch, race, ratio, requests,
@@ -25,6 +26,8 @@ const RUNS: usize = 5;
 const SLOW_RUNS: usize = 3;
 /// Bytes of files in the root.
 const CONTENT: usize = 57_000_000;
+/// Lengths of these files: 1 KiB to 2 MiB.
+const LENGTHS: usize = 12;
 /// Size of the root, and of the large one.
 const MEBIBYTES: usize = 104;
 const LARGE_MEBIBYTES: usize = 8 * 1024;
@@ -43,7 +46,7 @@ fn main() {
     let (source, modules) =
         given.unwrap_or_else(|| (fixture("openwrt-mini-ib-ext4-combined-efi.img.gz"), fixture_modules()));
     let (tree, kernel) = system_of_fixture(source.to_str().unwrap(), folder.path());
-    fill(&tree);
+    fill(&tree, CONTENT, LENGTHS);
     let bench = Bench { folder: folder.path(), kernel: &kernel };
 
     let plain = bench.image("plain", &tree, MEBIBYTES);
@@ -82,89 +85,6 @@ impl Bench<'_> {
         let [_, root] = partitions(&raw_disk(image));
         let commands = by_hand(image, &script, &raw, root.range().start, level);
         foreign("sh").with(["-c", commands.as_str()])
-    }
-}
-
-/// Fills a root with files that compress as a system's do, to about two fifths: text, tables, and what is packed already.
-fn fill(tree: &Path) {
-    let present: u64 = common::support::listing(tree)
-        .iter()
-        .map(|path| tree.join(path))
-        .filter(|path| path.is_file() && !path.is_symlink())
-        .map(|path| std::fs::metadata(path).unwrap().len())
-        .sum();
-    let folder = tree.join("usr/share/filling");
-    std::fs::create_dir_all(&folder).unwrap();
-    let mut left = CONTENT.saturating_sub(usize::try_from(present).unwrap());
-    let mut random = Random(0x2545_F491_4F6C_DD1D);
-    let words: Vec<Vec<u8>> = (0..4096).map(|_| random.word()).collect();
-    for number in 0.. {
-        // From 1 KiB to 2 MiB, most of them small.
-        let length = (1024 << random.below(12)).min(left);
-        if length == 0 {
-            break;
-        }
-        let bytes = match random.below(10) {
-            0 => random.noise(length),
-            1..3 => random.table(length),
-            _ => random.text(length, &words),
-        };
-        std::fs::write(folder.join(format!("file-{number:05}")), bytes).unwrap();
-        left -= length;
-    }
-}
-
-/// xorshift64: the same numbers every time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap() % limit
-    }
-
-    fn word(&mut self) -> Vec<u8> {
-        let length = 2 + self.below(9);
-        let mut word: Vec<u8> = (0..length).map(|_| b"etaoinshrdlucmfwypvbgk_.-/=<>();"[self.below(32)]).collect();
-        word.push(b" \n\t "[self.below(4)]);
-        word
-    }
-
-    fn noise(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
-        bytes.truncate(length);
-        bytes
-    }
-
-    /// Records with counters and flags, as in object files.
-    fn table(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(length + 24);
-        let mut address = 0x40_0000_u64;
-        while bytes.len() < length {
-            address += 16 * (1 + self.next() % 32);
-            bytes.extend(address.to_le_bytes());
-            bytes.extend((self.next() % 4096).to_le_bytes());
-            bytes.extend([0, 0, 0, 0, 0x12, 0, 0x0C, 0]);
-        }
-        bytes.truncate(length);
-        bytes
-    }
-
-    /// Words, the first ones far more often than the last.
-    fn text(&mut self, length: usize, words: &[Vec<u8>]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(length + 16);
-        while bytes.len() < length {
-            let limit = 1 << (1 + self.below(12));
-            bytes.extend(&words[self.below(limit)]);
-        }
-        bytes.truncate(length);
-        bytes
     }
 }
 

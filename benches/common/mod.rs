@@ -7,6 +7,8 @@
 #[path = "../../tests/suite/support/mod.rs"]
 pub(crate) mod support;
 
+pub(crate) mod filling;
+
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -58,13 +60,19 @@ pub(crate) fn finish(command: &mut Command) {
 
 /// The median time of each, all taking turns.
 pub(crate) fn race(contenders: &[Contender<'_>], runs: usize) -> Vec<Duration> {
-    let mut times = vec![Vec::new(); contenders.len()];
+    race_with_cpu(contenders, runs).into_iter().map(|(wall, _)| wall).collect()
+}
+
+/// The median time of each by the clock, and on processors (of commands only), all taking turns.
+pub(crate) fn race_with_cpu(contenders: &[Contender<'_>], runs: usize) -> Vec<(Duration, Duration)> {
+    let mut times = vec![(Vec::new(), Vec::new()); contenders.len()];
     for round in 0..=runs {
-        for (contender, times) in contenders.iter().zip(&mut times) {
-            let start = Instant::now();
+        for (contender, (walls, cpus)) in contenders.iter().zip(&mut times) {
+            let (start, before) = (Instant::now(), cpu_of_children());
             (contender.job)();
             if round > 0 {
-                times.push(start.elapsed());
+                walls.push(start.elapsed());
+                cpus.push(cpu_of_children() - before);
             }
         }
     }
@@ -72,7 +80,16 @@ pub(crate) fn race(contenders: &[Contender<'_>], runs: usize) -> Vec<Duration> {
         times.sort();
         times[times.len() / 2]
     };
-    times.into_iter().map(median).collect()
+    times.into_iter().map(|(walls, cpus)| (median(walls), median(cpus))).collect()
+}
+
+/// What all children that ended have spent on processors, and theirs (proc(5): cutime and cstime in hundredths).
+fn cpu_of_children() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field, the name in parentheses, may hold blanks; cutime and cstime are the 16th and 17th.
+    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
+    let ticks: u64 = fields.skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 pub(crate) fn line(name: &str, time: Duration) {
