@@ -21,6 +21,7 @@ mod package;
 mod plan;
 mod progress;
 mod recipe;
+mod sbom;
 mod seal;
 mod signing;
 mod source;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::host_args::HostsArguments;
 use super::input_args::InputArguments;
+use super::sbom_args::Sbom;
 use super::sign_args::{KeygenArguments, Signing, Trust};
 use super::wish_args::{Additions, BootedBy, Kernel, Size, Wishes, to_wishes};
 use crate::recipe::CommandLineWishes;
@@ -183,6 +184,9 @@ pub(super) struct PatchArguments {
     /// Modules are then not registered, since ImageBuilder writes the package database itself
     #[arg(long, help_heading = "Running", requires = "rootdir", conflicts_with = "image")]
     pub(super) only_changes: bool,
+    /// Write a bill of materials of what was added beside the output: OUT.cdx.json (CycloneDX 1.6) or OUT.spdx.json (2.3)
+    #[arg(long, value_name = "FORM", value_enum, help_heading = "Running")]
+    pub(super) sbom: Option<Sbom>,
     /// Print the plan and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
     pub(super) dry_run: bool,

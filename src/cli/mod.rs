@@ -20,6 +20,7 @@ mod progress;
 mod render_checks;
 mod render_edits;
 mod render_growth;
+mod sbom_args;
 mod schema;
 mod sign_args;
 mod terminal;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::args::PatchArguments;
 use super::page::{Page, Tone, number, size};
+use super::sbom_args::Sbom;
 use super::terminal::Terminal;
 use super::{render_checks, render_edits, render_growth};
 use crate::error::{Error, Result};
@@ -26,6 +27,7 @@ pub(super) fn run(arguments: &PatchArguments, terminal: &Terminal) -> Result<Exi
         keep_debug: arguments.keep_debug,
         sums: arguments.sums,
         signing: arguments.signing.to_request(),
+        sbom: arguments.sbom.map(Sbom::form),
         force: arguments.force,
         allow: arguments.allow.clone(),
         skip: arguments.skip.clone(),
@@ -124,6 +126,9 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     }
     if let Some(tree) = &report.tree {
         written_tree(page, tree);
+    }
+    if let Some(path) = &report.sbom {
+        page.fact("contents", &path.display().to_string());
     }
     if report.outcome == PatchOutcome::Planned {
         page.gap();

@@ -179,6 +179,16 @@ impl Package {
         }
     }
 
+    /// Its licence in its own words; empty where it says nothing.
+    pub(crate) fn licence(&self) -> &str {
+        match &self.details {
+            Details::Ipk { control } => {
+                control.lines().find_map(|line| line.strip_prefix("License:")).map_or("", str::trim)
+            }
+            Details::Apk(details) => &details.license,
+        }
+    }
+
     /// `name version`.
     pub(crate) fn title(&self) -> String {
         format!("{} {}", self.name, self.version)

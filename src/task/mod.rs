@@ -9,6 +9,7 @@ mod graph;
 mod growth;
 mod hosts;
 mod inspect;
+mod inventory;
 mod kernel_swap;
 mod keygen;
 mod medium;

@@ -1,12 +1,16 @@
 //! Patch: the whole road, from an image to a sealed image, or from a tree to another one.
 
+use std::path::PathBuf;
+
 use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::filesystem::Extent;
 use crate::plan::{Content, Edit, Finding, Role, SpaceForecast};
 use crate::progress::Progress;
-use crate::seal::{self, Folder, Output};
+use crate::sbom::SbomForm;
+use crate::seal::{self, Document, Folder, Output};
 
+use super::inventory::{inventory, path_beside};
 use super::medium::Medium;
 use super::signer::{certified, readable_by_others, signer};
 use super::steps::{self, Opened, Planned, Wished, note};
@@ -57,6 +61,7 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
     let wished = steps::wished(&request.wishes)?;
     let target = prepare(request)?;
     let output = target.as_ref().and_then(Target::image);
+    let sbom = prepare_sbom(request)?;
     let signer = signer(request.signing.as_ref(), output, request.force)?;
     let opened = steps::open(&request.input, progress)?;
     let (opened, planned, growth) = growth::planned(opened, &wished, request.keep_debug)?;
@@ -93,6 +98,11 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
         }
         Filled::Tree(filled) => report.tree = Some(filled.publish(&planned.plan.edits, findings)?),
     }
+    if let Some((form, path, document)) = sbom {
+        let sha256 = report.output.as_ref().map(|output| output.sha256.clone());
+        document.write(&inventory(&planned, request.output.as_deref(), sha256, epoch).write(form))?;
+        report.sbom = Some(path);
+    }
     report.outcome = PatchOutcome::Written;
     Ok(report)
 }
@@ -122,6 +132,7 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned, growth: Option<Ro
         checks: None,
         output: None,
         tree: None,
+        sbom: None,
     }
 }
 
@@ -141,6 +152,14 @@ fn prepare(request: &PatchRequest) -> Result<Option<Target>> {
         }
     };
     Ok(Some(target))
+}
+
+/// The bill of materials, found possible before the work starts.
+fn prepare_sbom(request: &PatchRequest) -> Result<Option<(SbomForm, PathBuf, Document)>> {
+    let (Some(form), Some(output), false) = (request.sbom, &request.output, request.dry_run) else { return Ok(None) };
+    let path = path_beside(output, form);
+    let document = Document::prepare(&path, request.input.path(), request.force)?;
+    Ok(Some((form, path, document)))
 }
 
 /// What is said where nothing tells the time.

@@ -96,6 +96,8 @@ pub(crate) struct PackageRow {
     pub(crate) origin: String,
     /// The package that needs it; `None`: it was asked for.
     pub(crate) needed_by: Option<String>,
+    /// Its licence in its own words; empty where it says nothing.
+    pub(crate) licence: String,
     /// Whether the file carries a signature, by whomever.
     pub(crate) is_signed: bool,
 }
@@ -155,6 +157,8 @@ pub(crate) struct PatchReport {
     pub(crate) output: Option<OutputFacts>,
     /// The folder with the tree, where one was written.
     pub(crate) tree: Option<TreeFacts>,
+    /// The bill of materials, where one was asked for.
+    pub(crate) sbom: Option<PathBuf>,
 }
 
 /// What `verify` found.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::recipe::CommandLineWishes;
+use crate::sbom::SbomForm;
 
 /// How an output is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub(crate) struct PatchRequest {
     pub(crate) sums: bool,
     /// Sign the output.
     pub(crate) signing: Option<SigningRequest>,
+    /// Write a bill of materials beside the output.
+    pub(crate) sbom: Option<SbomForm>,
     /// Replace an existing output.
     pub(crate) force: bool,
     /// Checks that may fail.

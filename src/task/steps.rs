@@ -200,6 +200,7 @@ fn package_rows(wishes: &Wishes) -> Vec<PackageRow> {
         version: package.version.clone(),
         origin: package.source.clone(),
         needed_by: needed_by.clone(),
+        licence: package.licence().to_owned(),
         is_signed: package.is_signed,
     });
     rows.collect()

@@ -23,6 +23,7 @@ mod packages;
 mod patch;
 mod rootdir;
 mod rootfs;
+mod sbom;
 mod signing;
 mod support;
 mod virtual_disks;
