@@ -28,6 +28,7 @@ mod source;
 mod suggest;
 mod task;
 mod template;
+mod userland;
 mod verify;
 mod zstd;
 

@@ -39,6 +39,9 @@ pub(crate) struct Description {
     /// Modules loaded at boot, in order.
     #[serde(default)]
     pub(crate) autoload: Vec<Autoload>,
+    /// Programs that it is for, by name: those in the image are proved to link.
+    #[serde(default)]
+    pub(crate) tools: Tools,
     /// Packages (.ipk or .apk) to be installed: files in the overlay's folder, by their path in it.
     #[serde(default)]
     pub(crate) packages: Vec<String>,
@@ -67,6 +70,18 @@ pub(crate) struct Modules {
     #[serde(default)]
     pub(crate) required: Vec<String>,
     /// Taken where the sources have them.
+    #[serde(default)]
+    pub(crate) optional: Vec<String>,
+}
+
+/// Programs that an overlay is for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tools {
+    /// Must be there.
+    #[serde(default)]
+    pub(crate) required: Vec<String>,
+    /// Looked at where they are there.
     #[serde(default)]
     pub(crate) optional: Vec<String>,
 }

@@ -56,6 +56,8 @@ pub(crate) struct Resolved {
     pub(crate) findings: Vec<Finding>,
     /// Where modules are looked for.
     pub(crate) module_sources: Vec<PathBuf>,
+    /// Programs that the overlays are for, and whether they may be missing.
+    pub(crate) tools: Vec<(String, bool)>,
     /// Packages, or folders of packages, to be put in.
     pub(crate) packages: Vec<PathBuf>,
     /// Packages that overlays bring: what errors call them, and their bytes.
@@ -298,6 +300,9 @@ impl Work<'_> {
     }
 
     fn packages(&mut self) -> Result<()> {
+        let tools = &self.overlay.description.tools;
+        self.resolved.tools.extend(tools.required.iter().map(|name| (name.clone(), false)));
+        self.resolved.tools.extend(tools.optional.iter().map(|name| (name.clone(), true)));
         for name in &self.overlay.description.packages {
             let bytes = self.overlay.folder.get(name).ok_or_else(|| {
                 Error::usage(format!("there is no file `{name}` in the overlay"))

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use crate::error::At;
 use crate::filesystem::{self, Kind};
 use crate::openwrt::System;
-use crate::verify::{self, BootedKernel, Evidence, Expectations};
+use crate::verify::{self, BootedKernel, Evidence, Expectations, Program};
 
 use super::medium::Medium;
+use super::programs::linked;
 use super::scene::{KernelFile, Located, Scene};
 use super::unpacked::UnpackedKernels;
 
@@ -32,6 +33,7 @@ pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectati
     {
         expectations.ignore_owners(system);
     }
+    let programs = system.as_ref().map(|system| programs(scene, system, &expectations)).unwrap_or_default();
     let load = match scene.is_bare() && kernels.is_empty() {
         true => Err("there is no kernel to ask (see kernel-found)".to_owned()),
         false => verify::load(&kernels, &system),
@@ -50,6 +52,7 @@ pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectati
         kernels,
         system,
         load,
+        programs,
         expectations,
         authenticity: None,
     }
@@ -68,6 +71,12 @@ fn read_system(scene: &Scene, wanted: &[String]) -> Result<System, String> {
     let located = scene.root.as_ref().map_err(Clone::clone)?;
     let system = scene.medium.filesystem(located).and_then(|mut root| System::read(root.as_mut(), wanted));
     system.map_err(|error| error.to_string())
+}
+
+/// The programs that are expected, linked; none where the filesystem cannot be opened, which other checks say.
+fn programs(scene: &Scene, system: &System, expectations: &Expectations) -> Vec<Program> {
+    let root = scene.root.as_ref().ok().and_then(|located| scene.medium.filesystem(located).ok());
+    root.map(|mut root| linked(root.as_mut(), system, expectations)).unwrap_or_default()
 }
 
 fn problems(scene: &Scene, located: &Located) -> Vec<String> {

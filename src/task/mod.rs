@@ -17,6 +17,7 @@ mod memo;
 mod module_set;
 mod packages;
 mod patch;
+mod programs;
 mod report;
 mod request;
 mod scene;

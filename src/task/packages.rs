@@ -9,8 +9,9 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::openwrt::System;
 use crate::overlay::Resolved;
-use crate::package::{self, Format, LARGEST_FILE, Package};
+use crate::package::{self, Entry, EntryKind, Format, LARGEST_FILE, Package};
 use crate::plan::PackageWishes;
+use crate::userland::is_program;
 
 /// A package, and the folder that it was taken from because the folder was named.
 #[derive(Debug, Clone)]
@@ -79,6 +80,13 @@ impl PackageFiles {
             unknown: selection.unknown,
             time: system.build_time(),
         })
+    }
+
+    /// Paths of the programs and libraries in the packages that were named.
+    pub(super) fn programs(&self) -> impl Iterator<Item = String> {
+        let entries = self.given.iter().flat_map(|given| &given.package.entries);
+        let is_elf = |entry: &&Entry| matches!(&entry.kind, EntryKind::File(bytes) if is_program(bytes));
+        entries.filter(is_elf).map(|entry| entry.path.clone())
     }
 
     /// What was named; of a folder with packages of both managers only those of the image's.

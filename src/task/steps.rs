@@ -329,7 +329,9 @@ pub(super) fn checked(
 ) -> Report {
     let given = wished.swap.as_ref().map(|swap| &swap.kernel);
     let result = Scene::survey(result, given);
-    let mut report = verify::run(&evidence::gather(&result, unpacked, expectations(&wished.resolved)), skip);
+    let mut expectations = expectations(&wished.resolved);
+    expectations.programs.extend(wished.packages.programs());
+    let mut report = verify::run(&evidence::gather(&result, unpacked, expectations), skip);
     report.tolerate(allow);
     report
 }

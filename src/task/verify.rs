@@ -10,6 +10,7 @@ use crate::verify::{self, Evidence};
 
 use super::given_kernel::GivenKernel;
 use super::medium::Medium;
+use super::packages::PackageFiles;
 use super::scene::Scene;
 use super::trust::keyring;
 use super::wishes::expectations;
@@ -34,7 +35,9 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     let scene = Scene::survey(medium, kernel.as_ref());
     scene.check_given(kernel.as_ref()).at(place)?;
     scene.editable_root().at(place)?;
-    let expectations = expectations(&resolved);
+    let mut expectations = expectations(&resolved);
+    // Packages that are no longer here are not needed to look at the image.
+    expectations.programs.extend(PackageFiles::read(&resolved).iter().flat_map(PackageFiles::programs));
     let overlays = expectations.overlays.clone();
     let judge = |(ring, image): (Keyring, &Image)| authenticity::judge(request.input.path(), image, &ring, *now);
     let authenticity = ring.zip(scene.medium.image()).map(judge).transpose()?;

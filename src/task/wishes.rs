@@ -8,8 +8,9 @@ use crate::kernel::{KernelRelease, Module, ModuleName, strip};
 use crate::openwrt::System;
 use crate::overlay::Resolved;
 use crate::package::Chosen;
-use crate::plan::{Finding, Managed, ModuleWish, PackageWishes, Severity, Wishes};
+use crate::plan::{Content, FileWish, Finding, Managed, ModuleWish, PackageWishes, Severity, Wishes};
 use crate::source::{self, ModuleSources, Required, Selected};
+use crate::userland::is_program;
 use crate::verify::Expectations;
 
 use super::module_set::ModuleSet;
@@ -26,7 +27,13 @@ pub(super) fn expectations(resolved: &Resolved) -> Expectations {
         lines: resolved.lines.clone(),
         managed: resolved.managed.clone(),
         interfaces: resolved.interfaces.clone(),
+        programs: resolved.files.iter().filter(|wish| is_elf(wish)).map(|wish| wish.path.clone()).collect(),
+        tools: resolved.tools.clone(),
     }
+}
+
+fn is_elf(wish: &FileWish) -> bool {
+    matches!(&wish.content, Content::File(bytes) if is_program(bytes))
 }
 
 /// The modules that are needed.

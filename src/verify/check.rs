@@ -28,6 +28,19 @@ pub(crate) struct Expectations {
     pub(crate) managed: Vec<ManagedWish>,
     /// IPoIB interfaces that are to be configured.
     pub(crate) interfaces: Vec<IpoibInterface>,
+    /// Paths of programs and libraries that are put in.
+    pub(crate) programs: Vec<String>,
+    /// Names of programs that the overlays are for, and whether they may be missing.
+    pub(crate) tools: Vec<(String, bool)>,
+}
+
+/// A program or library, and what keeps it from being started or loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// Its path; its name where it was not found.
+    pub(crate) path: String,
+    /// One sentence each; none when it links.
+    pub(crate) problems: Vec<String>,
 }
 
 impl Expectations {
@@ -101,6 +114,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) system: Result<System, String>,
     /// What the first menu entry's boot loads, or why that cannot be told.
     pub(crate) load: Result<LoadReport, String>,
+    /// The programs that are expected, linked.
+    pub(crate) programs: Vec<Program>,
     /// What the overlays expect.
     pub(crate) expectations: Expectations,
     /// Who vouches for the image, where the caller says whom he trusts.

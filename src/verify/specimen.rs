@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{BootedKernel, Evidence, Expectations, Outcome, Report, load, run};
+use super::{BootedKernel, Evidence, Expectations, Outcome, Program, Report, load, run};
 use crate::filesystem::{Attributes, FileType, Metadata, Packing, Space};
 use crate::image::{Container, Disk, Form, Image, Lba, Partition, PartitionTable, Scheme};
 use crate::kernel::{Export, KernelExports, KernelRelease, LoadRules, ModInfo, Module, ModuleName};
@@ -36,6 +36,8 @@ pub(crate) struct Specimen {
     /// Why the system cannot be read, where it cannot.
     pub(crate) unreadable: Option<String>,
     pub(crate) expectations: Expectations,
+    /// The programs that are expected, linked.
+    pub(crate) programs: Vec<Program>,
 }
 
 impl Specimen {
@@ -56,6 +58,7 @@ impl Specimen {
             system: system(),
             unreadable: None,
             expectations: Expectations::default(),
+            programs: Vec::new(),
         }
     }
 
@@ -175,6 +178,7 @@ impl Specimen {
             system,
             expectations: self.expectations.clone(),
             authenticity: None,
+            programs: self.programs.clone(),
         };
         run(&evidence, &[])
     }
@@ -339,7 +343,7 @@ fn the_patched_specimen_passes_every_check_that_applies() {
     let others: Vec<_> = report.rows.iter().filter(|row| !passes(&row.outcome)).map(|row| row.id).collect();
     // No squashfs, no MODVERSIONS, no module but InfiniBand's in the autoload files, no mlx5, no interface; no key.
     let inapplicable = ["squashfs-decompressor", "crc", "other-modules", "mixed-builds", "connected-mode"];
-    let (feeds, subnet) = (["feed-key"], ["subnet-manager"]);
+    let (feeds, subnet) = (["tools-link", "feed-key"], ["subnet-manager"]);
     assert_eq!(others, [&inapplicable[..], &subnet, &feeds, super::AUTHENTICITY].concat());
     assert_eq!(report.count().skipped, others.len());
 }
@@ -389,6 +393,7 @@ fn a_skipped_check_has_no_row() {
         load: Err("x".into()),
         expectations: Expectations::default(),
         authenticity: None,
+        programs: Vec::new(),
     };
     let report = run(&evidence, &["boot-entries".into()]);
     assert!(report.rows.iter().all(|row| row.id != "boot-entries"));

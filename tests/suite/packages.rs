@@ -118,3 +118,25 @@ fn a_damaged_package_is_refused_and_nothing_is_written() {
     assert!(ran.stderr.contains("not a regular file"), "{ran}");
     assert_eq!(listing(folder.path()), Vec::<String>::new());
 }
+
+#[test]
+fn a_program_of_a_desktop_distribution_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    // This very machine's, which is linked with glibc.
+    let file = format!("/usr/sbin/rdma={},mode=0755", std::fs::canonicalize("/bin/ls").unwrap().display());
+    let ran = patch(folder.path(), &fixture(IMAGE), "o.img.gz", &["--file", &file]).expect_status(1);
+    for words in ["tools-link", "ld-linux", "glibc", "ld-musl-x86_64.so.1"] {
+        let text = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(words), "{words}: {ran}");
+    }
+    assert_eq!(listing(folder.path()), Vec::<String>::new());
+
+    let (rdma, dir) = (package("rdma_6.11.0-r1_x86_64.ipk"), package(""));
+    let wishes = ["--package", &rdma, "--package-dir", &dir, "--overlay", "rdma-tools"];
+    let ran = patch(folder.path(), &fixture(IMAGE), "o.img.gz", &[&wishes[..], &["-v"]].concat()).expect_status(0);
+    assert!(ran.text().contains("/usr/sbin/rdma links"), "{ran}");
+    let image = folder.path().join("o.img.gz");
+    let ran =
+        ibwrt(folder.path(), ["verify", image.to_str().unwrap(), "--overlay", "rdma-tools", "-v"]).expect_status(0);
+    assert!(ran.text().contains("/usr/sbin/rdma links"), "{ran}");
+}

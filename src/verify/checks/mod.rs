@@ -16,6 +16,7 @@ mod network;
 mod set;
 mod squashfs;
 mod subnet;
+mod tools;
 
 pub(crate) use authenticity::AUTHENTICITY;
 
@@ -62,6 +63,7 @@ pub(crate) const CHECKS: &[Check] = &[
     files::NETWORK_SCRIPT,
     files::INIT_SCRIPT,
     files::FILES_PRESENT,
+    tools::TOOLS_LINK,
     feeds::FEED_KEY,
     authenticity::SIGNED,
     authenticity::SUMS_SIGNATURE,
