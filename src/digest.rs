@@ -1,6 +1,12 @@
 //! SHA-256 as lower-case hex, the spelling of `sha256sums` and `profiles.json`.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
 use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
 
 /// A SHA-256 in the making.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +29,24 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     let mut digest = Sha256Hex::default();
     digest.update(bytes);
     digest.finish()
+}
+
+/// The SHA-256 of the file at `path`.
+///
+/// # Errors
+/// I/O.
+pub(crate) fn file_sha256(path: &Path) -> Result<String> {
+    let failed = |error| Error::io("read", path, error);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut digest = Sha256Hex::default();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let count = file.read(&mut buffer).map_err(failed)?;
+        match buffer.get(..count).filter(|bytes| !bytes.is_empty()) {
+            Some(bytes) => digest.update(bytes),
+            None => return Ok(digest.finish()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod kernel;
 mod openwrt;
 mod overlay;
 mod package;
+mod parallel;
 mod plan;
 mod progress;
 mod recipe;

@@ -6,7 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::host_args::HostsArguments;
+use super::host_args::{BatchArguments, HostsArguments};
 use super::input_args::InputArguments;
 use super::sbom_args::Sbom;
 use super::sign_args::{KeygenArguments, Signing, Trust};
@@ -124,6 +124,7 @@ impl Color {
 pub(super) enum Command {
     // Without a comment of their own these take the one of their type, in full.
     Patch(Box<PatchArguments>),
+    Batch(Box<BatchArguments>),
     Hosts(Box<HostsArguments>),
     Verify(Box<VerifyArguments>),
     Inspect(InspectArguments),
@@ -456,7 +457,7 @@ pub(super) struct ManArguments {
     pub(super) folder: PathBuf,
 }
 
-fn check_id() -> ValueParser {
+pub(super) fn check_id() -> ValueParser {
     PossibleValuesParser::new(verify::check_ids()).into()
 }
 

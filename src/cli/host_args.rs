@@ -101,3 +101,68 @@ impl HostsCheckArguments {
         }
     }
 }
+
+/// Make an image for every host of a hosts file.
+///
+/// Opens the image once, and makes for each host what `patch` makes with the host's whole recipe; what hosts have in common
+/// is done once. Outputs, sha256sums and report.json go into one folder, each whole or not at all. A second run makes only
+/// the hosts whose inputs changed, or whose output is no longer what it was.
+#[derive(Debug, Args)]
+#[command(after_long_help = BATCH_HELP)]
+pub(super) struct BatchArguments {
+    /// The image (.img or .img.gz); never touched
+    pub(super) image: PathBuf,
+    /// The hosts file: .toml, .json or .csv, or a folder of them
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(super) hosts: PathBuf,
+    /// The folder for the outputs: new, empty, or that of an earlier batch
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) output: PathBuf,
+    /// Template of the output files' names; their ending decides the form
+    #[arg(long, value_name = "TEMPLATE", default_value = OUTPUT_NAME)]
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) wishes: Wishes,
+    #[command(flatten)]
+    pub(super) additions: Additions,
+    #[command(flatten)]
+    pub(super) kernel: Kernel,
+    /// Make every host again, whatever an earlier run made
+    #[arg(short, long, help_heading = "Running")]
+    pub(super) force: bool,
+    /// Begin no further host once one failed
+    #[arg(long, help_heading = "Running")]
+    pub(super) fail_fast: bool,
+    /// Threads to work with; otherwise RAYON_NUM_THREADS, or as many as there are processors
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Running")]
+    pub(super) threads: Option<u16>,
+    /// Keep the modules' debug sections; they are stripped otherwise
+    #[arg(long, help_heading = "Running")]
+    pub(super) keep_debug: bool,
+    /// Write outputs although this check fails (repeatable)
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = super::args::check_id(), hide_possible_values = true)]
+    #[arg(help_heading = "Checks on the results")]
+    pub(super) allow: Vec<String>,
+    /// Leave this check out (repeatable); `ibwrt verify --list-checks` lists them
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = super::args::check_id(), hide_possible_values = true)]
+    #[arg(help_heading = "Checks on the results")]
+    pub(super) skip: Vec<String>,
+}
+
+const BATCH_HELP: &str = "\
+`ibwrt hosts check --help` tells how the hosts file is written. Command line wins
+over host, group, top of the hosts file and recipe file, in this order.
+
+report.json depends on the inputs alone, but for the objects `run`: whether an
+output was kept from an earlier run, and the seconds that it took.
+
+Exit codes:
+  0  every host has its output
+  1  a host failed; report.json tells which and why
+  2 to 5  nothing could be begun; `ibwrt --help` tells
+
+Examples:
+  ibwrt batch image.img.gz --hosts hosts.toml --modules linux-6.6.106 -o images
+  ibwrt batch image.img.gz --hosts hosts.csv --recipe site.toml -o images \\
+      --name '{{ host.name }}.img'
+  (cd images && sha256sum -c sha256sums)";

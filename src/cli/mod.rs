@@ -4,6 +4,7 @@
 //! `{"error": …}`. What is for people only (errors, progress) goes to stderr.
 
 mod args;
+mod batch;
 mod defect;
 mod demo;
 mod graph;
@@ -56,6 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Patch(arguments) => patch::run(arguments, terminal),
+        Command::Batch(arguments) => batch::run(arguments, terminal),
         Command::Hosts(arguments) => hosts::run(arguments, terminal),
         Command::Verify(arguments) => verify::run(arguments, terminal),
         Command::Inspect(arguments) => inspect::run(arguments, terminal),

@@ -208,7 +208,6 @@ pub(crate) trait VolumeFilesystem: Filesystem {
     ///
     /// # Errors
     /// As [`VolumeFilesystem::finish`].
-    #[cfg_attr(not(test), allow(dead_code, reason = "for many hosts"))]
     fn into_trunk(self: Box<Self>) -> Result<Box<dyn Trunk>>;
 }
 
@@ -219,6 +218,5 @@ pub(crate) trait Trunk: Send + Sync {
     ///
     /// # Errors
     /// None in practice: what was stored can be opened.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for many hosts"))]
     fn branch(&self) -> Result<Box<dyn VolumeFilesystem>>;
 }

@@ -1,11 +1,11 @@
 //! All hosts rendered and resolved, before any image is looked at: what is wrong is said at once, for all of them.
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::infiniband::Cidr;
 use crate::overlay::{self, Resolved};
+use crate::parallel;
 
 use super::unique::Unique;
 use super::{Host, HostRecipe, Renderer};
@@ -47,10 +47,11 @@ pub(crate) fn survey<T: Send>(
     renderer: &Renderer,
     each: impl Fn(&Host, HostRecipe, Resolved) -> Result<T> + Sync,
 ) -> Result<Vec<(HostRow, T)>> {
-    let looked_at = renderer.hosts().par_iter().map(|host| look_at(renderer, host, &each));
+    let hosts = renderer.hosts();
+    let looked_at = parallel::map(hosts.len(), |number| hosts.get(number).map(|host| look_at(renderer, host, &each)));
     let mut rows = Vec::new();
     let mut mistakes = Mistakes::default();
-    for (host, result) in renderer.hosts().iter().zip(looked_at.collect::<Vec<_>>()) {
+    for (host, result) in hosts.iter().zip(looked_at.into_iter().flatten()) {
         match result {
             Ok(row) => rows.push(row),
             Err(error) => mistakes.add(&host.name, error),

@@ -62,7 +62,6 @@ impl Output {
     }
 
     /// The same, for a clone of the disk that was rehearsed. What is written is the same.
-    #[allow(dead_code, reason = "for many hosts")]
     #[must_use]
     pub(crate) fn rehearsed(mut self, rehearsal: Arc<Rehearsal>) -> Self {
         self.rehearsal = Some(rehearsal);
@@ -131,7 +130,7 @@ impl Filled {
 ///
 /// # Errors
 /// I/O.
-pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     let folder = folder_of(path);
     let mut file = temporary_in(&folder).map_err(|error| cannot_create(path, &folder, error))?;
     file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|error| cannot_write(path, error))?;

@@ -2,6 +2,7 @@
 //! the rooms; they know nothing of clap or terminals.
 
 mod authenticity;
+mod batch;
 mod demo;
 mod evidence;
 mod given_kernel;
@@ -30,6 +31,7 @@ mod unpacked;
 mod verify;
 mod wishes;
 
+pub(crate) use batch::{BatchReport, BatchRequest, HostStatus, batch};
 pub(crate) use demo::{DemoRoot, demo};
 pub(crate) use graph::{GraphReport, graph};
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! What plans for one image have in common whatever is wished for: read and worked out once, for one plan or ten thousand.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::digest::sha256_hex;
-use crate::error::Result;
+use crate::digest::{file_sha256, sha256_hex};
+use crate::error::{Error, Result};
 use crate::filesystem::Filesystem;
 use crate::kernel::{KernelRelease, ModuleName};
 use crate::openwrt::System;
@@ -29,6 +30,7 @@ struct Answers {
     packages: Memo<PackageQuestion, PackageFiles>,
     chosen: Memo<(PackageQuestion, Option<String>), PackageWishes>,
     modules: Memo<ModuleQuestion, ModuleChoice>,
+    digests: Memo<Vec<PathBuf>, Vec<String>>,
     /// By the root's length in bytes, and the files that are loaded beside the usual ones.
     systems: Memo<(u64, Vec<String>), System>,
 }
@@ -110,6 +112,20 @@ impl Shelf {
         self.0.chosen.get(question, || files.choose(system, kernel)).map(|chosen| (*chosen).clone())
     }
 
+    /// A digest of each file that holds modules or packages in `paths`, which are files or folders.
+    ///
+    /// # Errors
+    /// I/O.
+    pub(super) fn digests(&self, paths: &[PathBuf]) -> Result<Arc<Vec<String>>> {
+        self.0.digests.get(paths.to_vec(), || {
+            let mut digests = Vec::new();
+            for path in paths {
+                collect_digests(path, &mut digests)?;
+            }
+            Ok(digests)
+        })
+    }
+
     /// The modules that answer `question`, as `choose` does.
     ///
     /// # Errors
@@ -146,4 +162,24 @@ impl Shelf {
             Ok(system)
         })
     }
+}
+
+/// Adds the path and digest of the file `path`, or of all files with modules and packages below it.
+fn collect_digests(path: &Path, digests: &mut Vec<String>) -> Result<()> {
+    if !path.is_dir() {
+        digests.push(format!("{} {}", path.display(), file_sha256(path)?));
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let mut entries: Vec<PathBuf> = entries.map_err(|error| Error::io("list", path, error))?;
+    entries.sort();
+    for entry in entries {
+        let name = entry.to_string_lossy();
+        let counts = name.contains(".ko") || name.ends_with(".ipk") || name.ends_with(".apk");
+        // As when modules are searched, links to folders are not followed.
+        if (entry.is_dir() && !entry.is_symlink()) || (counts && entry.is_file()) {
+            collect_digests(&entry, digests)?;
+        }
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@
 
 mod acceptance;
 mod bad_input;
+mod batch;
 mod boot;
 mod cases;
 mod erofs;

@@ -68,7 +68,6 @@ impl Rehearsal {
     ///
     /// # Errors
     /// Those of the compressor.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for many hosts"))]
     pub(crate) fn of(disk: &Disk) -> io::Result<Self> {
         let fresh = segment::segments(disk, disk.stream()).into_par_iter();
         let pieces = fresh.filter_map(|segment| match &segment {

@@ -1,0 +1,63 @@
+//! `ibwrt batch`.
+
+use std::process::ExitCode;
+
+use super::host_args::BatchArguments;
+use super::page::{Page, Tone, number};
+use super::patch::epoch;
+use super::terminal::Terminal;
+use super::wish_args::to_wishes;
+use crate::error::{Error, ErrorKind, Result};
+use crate::task::{self, BatchReport, BatchRequest, HostStatus};
+
+pub(super) fn run(arguments: &BatchArguments, terminal: &Terminal) -> Result<ExitCode> {
+    if let Some(threads) = arguments.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+        pool.map_err(|error| Error::usage(format!("--threads {threads}: {error}")))?;
+    }
+    let request = BatchRequest {
+        image: arguments.image.clone(),
+        hosts: arguments.hosts.clone(),
+        folder: arguments.output.clone(),
+        wishes: to_wishes(&arguments.wishes, &arguments.additions, &arguments.kernel),
+        name: arguments.name.clone(),
+        keep_debug: arguments.keep_debug,
+        force: arguments.force,
+        fail_fast: arguments.fail_fast,
+        allow: arguments.allow.clone(),
+        skip: arguments.skip.clone(),
+        epoch: epoch()?,
+    };
+    let report = task::batch(&request, terminal.progress())?;
+    terminal.report(&report, || {
+        let mut page = Page::new();
+        render(&mut page, &report, arguments);
+        page
+    })?;
+    let is_complete = report.count(HostStatus::Done) == report.hosts.len();
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Check.exit_code()) })
+}
+
+fn render(page: &mut Page, report: &BatchReport, arguments: &BatchArguments) {
+    for host in &report.hosts {
+        let Some(error) = &host.error else { continue };
+        page.labelled(&format!("{}:", host.host), Tone::Bad, error);
+        if let Some(remedy) = &host.remedy {
+            page.labelled("  help:", Tone::Accent, remedy);
+        }
+    }
+    page.gap();
+    let kept = report.hosts.iter().filter(|host| host.run.kept).count();
+    let (done, failed) = (report.count(HostStatus::Done), report.count(HostStatus::Failed));
+    let tone = if done == report.hosts.len() { Tone::Good } else { Tone::Bad };
+    page.labelled(
+        &format!("{}:", number(report.hosts.len(), "host")),
+        tone,
+        &format!(
+            "{} written to {}, {kept} kept from an earlier run, {failed} failed, {} not begun",
+            done - kept,
+            arguments.output.display(),
+            report.count(HostStatus::NotBegun)
+        ),
+    );
+}

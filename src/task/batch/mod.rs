@@ -1,0 +1,180 @@
+//! Batch: many hosts from one image. It is opened once; what hosts have in common is read, worked out, carried out and
+//! compressed once; each output is what a patch with the host's whole recipe makes.
+
+mod folder;
+mod ground;
+mod inputs;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::hosts::{Host, HostRow, Hosts, Renderer, survey};
+use crate::overlay;
+use crate::parallel;
+use crate::plan::Finding;
+use crate::progress::Progress;
+use crate::recipe::CommandLineWishes;
+use crate::seal::Output;
+
+use super::hosts::check_output;
+use super::medium::Medium;
+use super::steps::{self, Opened, Wished};
+use super::{Input, growth};
+use folder::{Done, Folder};
+use ground::Grounds;
+pub(crate) use report::{BatchReport, HostOutcome, HostStatus};
+
+/// What `batch` is asked to do.
+#[derive(Debug, Clone)]
+pub(crate) struct BatchRequest {
+    /// The image; never touched.
+    pub(crate) image: PathBuf,
+    /// The hosts file, or a folder of files.
+    pub(crate) hosts: PathBuf,
+    /// Where the outputs go.
+    pub(crate) folder: PathBuf,
+    /// What the command line says; it wins over every host.
+    pub(crate) wishes: CommandLineWishes,
+    /// Template of the outputs' names.
+    pub(crate) name: String,
+    /// Keep debug sections of modules.
+    pub(crate) keep_debug: bool,
+    /// Make every host again, whatever an earlier run made.
+    pub(crate) force: bool,
+    /// Begin no further host once one failed.
+    pub(crate) fail_fast: bool,
+    /// Checks that may fail.
+    pub(crate) allow: Vec<String>,
+    /// Checks that are not run.
+    pub(crate) skip: Vec<String>,
+    /// Timestamp of what is written (`SOURCE_DATE_EPOCH`); `None` takes the image's build date.
+    pub(crate) epoch: Option<u64>,
+}
+
+/// A host that is to be made, or was.
+struct Item {
+    row: HostRow,
+    /// Digest of all that its output comes from.
+    inputs: String,
+}
+
+/// Makes an image for every host.
+///
+/// # Errors
+/// Those of the image and of the hosts file, before anything is written; I/O in the output's folder. A host that fails is a
+/// row of the report.
+pub(crate) fn batch(request: &BatchRequest, progress: &dyn Progress) -> Result<BatchReport> {
+    let renderer = Renderer::new(Hosts::read(&request.hosts)?, &request.wishes, &request.name)?;
+    let opened = steps::open(&Input::Image(request.image.clone()), progress)?;
+    let rows = survey(&renderer, |_, recipe, resolved| {
+        check_output(&recipe.output, &request.name)?;
+        let wished = steps::resolved_wished(&recipe.recipe, resolved, &opened.shelf)?;
+        inputs::digest(request, &opened, &wished, &recipe.output)
+    })?;
+    let items: Vec<Item> = rows.into_iter().map(|(row, inputs)| Item { row, inputs }).collect();
+    let mut folder = Folder::open(&request.folder)?;
+    let kept: Vec<Option<Done>> = parallel::map(items.len(), |number| {
+        let item = items.get(number)?;
+        folder.kept(&item.row.output, &item.inputs).filter(|_| !request.force)
+    });
+    let work = Work { request, opened: &opened, renderer: &renderer, grounds: Grounds::default() };
+    let mut outcomes: Vec<Option<HostOutcome>> = items.iter().map(|_| None).collect();
+    let mut failure = None;
+    progress.begin("Hosts", Some(items.len() as u64));
+    parallel::each(
+        items.len(),
+        |number| {
+            let (item, host) = (items.get(number)?, renderer.hosts().get(number)?);
+            Some(match kept.get(number).cloned().flatten() {
+                Some(done) => HostOutcome::done(&item.row, done, Vec::new(), true, 0.0),
+                None => work.outcome(host, item),
+            })
+        },
+        |number, outcome| {
+            progress.advance(1);
+            let Some(outcome) = outcome else { return true };
+            let noted = outcome.done.as_ref().map_or(Ok(()), |done| folder.note(&outcome.output, done));
+            let goes_on = noted.is_ok() && !(request.fail_fast && outcome.status == HostStatus::Failed);
+            failure = failure.take().or(noted.err());
+            if let Some(slot) = outcomes.get_mut(number) {
+                *slot = Some(outcome);
+            }
+            goes_on
+        },
+    );
+    progress.end();
+    let outcomes = items.iter().zip(outcomes);
+    let hosts = outcomes.map(|(item, outcome)| outcome.unwrap_or_else(|| HostOutcome::not_begun(&item.row))).collect();
+    let report = BatchReport::new(&opened, hosts);
+    folder.close(&report)?;
+    failure.map_or(Ok(report), Err)
+}
+
+/// What making a host needs beside it.
+struct Work<'a> {
+    request: &'a BatchRequest,
+    opened: &'a Opened,
+    renderer: &'a Renderer,
+    grounds: Grounds,
+}
+
+impl Work<'_> {
+    fn outcome(&self, host: &Host, item: &Item) -> HostOutcome {
+        let begun = Instant::now();
+        let rendered = self.renderer.render(host).and_then(|rendered| {
+            let made = overlay::resolve(&rendered.recipe)
+                .and_then(|resolved| steps::resolved_wished(&rendered.recipe, resolved, &self.opened.shelf))
+                .and_then(|wished| self.make(&wished, item));
+            let cover = |mut finding: Finding| {
+                finding.message = rendered.secrets.cover(&finding.message);
+                finding.remedy = finding.remedy.map(|remedy| rendered.secrets.cover(&remedy));
+                finding
+            };
+            made.map(|(done, findings)| (done, findings.into_iter().map(cover).collect()))
+                .map_err(|error| rendered.secrets.cover_error(error))
+        });
+        let seconds = begun.elapsed().as_secs_f64();
+        match rendered {
+            Ok((done, findings)) => HostOutcome::done(&item.row, done, findings, false, seconds),
+            Err(error) => HostOutcome::failed(&item.row, &error, seconds),
+        }
+    }
+
+    /// Plans, carries out, checks and writes one host.
+    fn make(&self, wished: &Wished, item: &Item) -> Result<(Done, Vec<Finding>)> {
+        let request = self.request;
+        let (opened, planned, _) = growth::planned(self.opened.clone(), wished, request.keep_debug)?;
+        let epoch = request.epoch.or_else(|| planned.system.build_time()).unwrap_or(0);
+        let (medium, rehearsal) = self.grounds.carried_out(&opened, &planned, epoch)?;
+        let checks = steps::checked(medium.clone(), &opened.unpacked, wished, &request.skip, &request.allow);
+        if checks.failed() {
+            let problems: Vec<String> = checks
+                .failures()
+                .flat_map(|row| row.outcome.problems().iter().map(move |text| format!("{}: {text}", row.id)))
+                .collect();
+            return Err(Error::check(problems.join("\n")));
+        }
+        let Medium::Image(image) = &medium else { return Err(Error::usage("a tree of files is no image")) };
+        let path = request.folder.join(&item.row.output);
+        let output = Output::prepare(&path, Some(&request.image), true)?.rehearsed(rehearsal);
+        let sealed = output.fill(&image.disk, &Unseen)?.publish(None)?;
+        let done = Done {
+            inputs: item.inputs.clone(),
+            plan: inputs::plan_digest(&planned),
+            length: sealed.length,
+            sha256: sealed.sha256,
+        };
+        Ok((done, opened.remarks.iter().chain(&planned.plan.findings).cloned().collect()))
+    }
+}
+
+/// Progress of a single host, which nobody watches.
+struct Unseen;
+
+impl Progress for Unseen {
+    fn begin(&self, _step: &str, _total: Option<u64>) {}
+    fn advance(&self, _by: u64) {}
+    fn end(&self) {}
+}

@@ -1,0 +1,112 @@
+//! What a batch did: plain data. All but the fields `run` depends on the inputs alone.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::hosts::HostRow;
+use crate::plan::Finding;
+
+use super::super::steps::Opened;
+use super::folder::Done;
+
+/// How a host ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum HostStatus {
+    /// Its output is there.
+    Done,
+    /// It has none, for the reason in `error`.
+    Failed,
+    /// It was not begun, since another one failed.
+    NotBegun,
+}
+
+/// What happened in this run and may be otherwise in the next.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Run {
+    /// Whether the output is that of an earlier run.
+    pub(crate) kept: bool,
+    /// Seconds that it took.
+    pub(crate) seconds: f64,
+}
+
+/// What became of a host.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct HostOutcome {
+    /// Its name.
+    pub(crate) host: String,
+    /// How it ended.
+    pub(crate) status: HostStatus,
+    /// Name of its output.
+    pub(crate) output: String,
+    /// Its output, where it has one.
+    #[serde(flatten)]
+    pub(crate) done: Option<Done>,
+    /// What is to be said of it.
+    pub(crate) findings: Vec<Finding>,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
+    /// What to do about it.
+    pub(crate) remedy: Option<String>,
+    /// Of this run.
+    pub(crate) run: Run,
+}
+
+impl HostOutcome {
+    pub(super) fn done(row: &HostRow, done: Done, findings: Vec<Finding>, kept: bool, seconds: f64) -> Self {
+        Self { done: Some(done), findings, run: Run { kept, seconds }, ..Self::new(row, HostStatus::Done) }
+    }
+
+    pub(super) fn failed(row: &HostRow, error: &Error, seconds: f64) -> Self {
+        Self {
+            error: Some(error.to_string()),
+            remedy: error.remedy_text().map(str::to_owned),
+            run: Run { kept: false, seconds },
+            ..Self::new(row, HostStatus::Failed)
+        }
+    }
+
+    pub(super) fn not_begun(row: &HostRow) -> Self {
+        Self::new(row, HostStatus::NotBegun)
+    }
+
+    fn new(row: &HostRow, status: HostStatus) -> Self {
+        Self {
+            host: row.name.clone(),
+            status,
+            output: row.output.clone(),
+            done: None,
+            findings: Vec::new(),
+            error: None,
+            remedy: None,
+            run: Run { kept: false, seconds: 0.0 },
+        }
+    }
+}
+
+/// What a batch did.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct BatchReport {
+    /// Version of this report's form.
+    pub(crate) version: u32,
+    /// The image.
+    pub(crate) image: PathBuf,
+    /// SHA-256 of its file.
+    pub(crate) image_sha256: String,
+    /// The hosts, in the order in which they are written.
+    pub(crate) hosts: Vec<HostOutcome>,
+}
+
+impl BatchReport {
+    pub(super) fn new(opened: &Opened, hosts: Vec<HostOutcome>) -> Self {
+        let image_sha256 = opened.scene.medium.container().map(|container| container.sha256.clone());
+        Self { version: 1, image: opened.path.clone(), image_sha256: image_sha256.unwrap_or_default(), hosts }
+    }
+
+    /// How many hosts ended so.
+    pub(crate) fn count(&self, status: HostStatus) -> usize {
+        self.hosts.iter().filter(|host| host.status == status).count()
+    }
+}

@@ -1,0 +1,172 @@
+//! Many hosts from one image.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::support::{
+    Ran, e2fsck, fixture, fixture_modules, ibwrt, listing, partitions, raw_disk, run, sha256, tool, write_partition,
+};
+
+const HOSTS: &str = r#"
+overlays = ["connectx3", "ipoib"]
+vars.subnet = "10.10.0.0/16"
+ipoib.address = "{{ cidr_address(vars.subnet, host.index + 1) }}"
+[group.storage]
+overlays = ["rdma-tools"]
+[[file]]
+path = "/etc/wpa.psk"
+content = "{{ secret('psk') }} of {{ host.name }}"
+"#;
+
+/// A folder with a hosts file of `count` hosts, every third in a group, and the secret that it reads.
+fn site(count: usize) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let host = |number: usize| {
+        let group = if number.is_multiple_of(3) { "group = 'storage'\n" } else { "" };
+        format!("[[host]]\nname = 'h{number:03}'\n{group}")
+    };
+    let hosts: String = (0..count).map(host).collect();
+    std::fs::write(folder.path().join("hosts.toml"), format!("{HOSTS}{hosts}")).unwrap();
+    std::fs::write(folder.path().join("psk"), "open sesame\n").unwrap();
+    folder
+}
+
+fn batch(folder: &Path, image: &str, more: &[&str]) -> Ran {
+    let (image, modules) = (fixture(image), fixture_modules());
+    let mut arguments = vec!["batch", image.to_str().unwrap(), "--hosts", "hosts.toml"];
+    arguments.extend(["--modules", modules.to_str().unwrap()]);
+    if !more.contains(&"-o") {
+        arguments.extend(["-o", "out"]);
+    }
+    arguments.extend(more);
+    ibwrt(folder, arguments)
+}
+
+fn report(folder: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap()
+}
+
+/// The contents of all files in a folder but what tells of the run.
+fn contents(folder: &Path) -> Vec<(String, String)> {
+    let names = listing(folder).into_iter().filter(|name| name != "report.json");
+    names.map(|name| (name.clone(), sha256(&std::fs::read(folder.join(&name)).unwrap()))).collect()
+}
+
+fn kept(folder: &Path) -> Vec<bool> {
+    report(folder)["hosts"].as_array().unwrap().iter().map(|host| host["run"]["kept"].as_bool().unwrap()).collect()
+}
+
+#[test]
+fn every_host_gets_the_very_bytes_of_a_patch_with_its_recipe() {
+    for image in ["openwrt-mini-ib-ext4-combined-efi.img.gz", "openwrt-mini-ib-squashfs-combined.img.gz"] {
+        let site = site(4);
+        batch(site.path(), image, &[]).expect_status(0);
+        let sums = std::fs::read_to_string(site.path().join("out/sha256sums")).unwrap();
+        for number in 0..4 {
+            let name = format!("h{number:03}");
+            std::fs::write(site.path().join("own.psk"), format!("open sesame of {name}")).unwrap();
+            let (input, modules) = (fixture(image), fixture_modules());
+            let address = format!("ipoib.address=10.10.0.{}/16", number + 1);
+            let mut arguments = vec!["patch", input.to_str().unwrap(), "--modules", modules.to_str().unwrap()];
+            arguments.extend(["--overlay", "connectx3", "--overlay", "ipoib", "--hostname", &name, "--set", &address]);
+            arguments.extend(["--file", "/etc/wpa.psk=own.psk", "-o", "patched.img.gz", "--force"]);
+            if number % 3 == 0 {
+                arguments.extend(["--overlay", "rdma-tools"]);
+            }
+            ibwrt(site.path(), arguments).expect_status(0);
+            let [patched, made] = ["patched.img.gz".to_owned(), format!("out/{name}.img.gz")]
+                .map(|path| std::fs::read(site.path().join(path)).unwrap());
+            assert!(patched == made, "{image}: {name} differs from a patch");
+            assert!(sums.contains(&format!("{} *{name}.img.gz\n", sha256(&made))), "{sums}");
+        }
+    }
+}
+
+#[test]
+fn a_second_run_makes_only_what_changed_and_what_is_no_longer_there() {
+    const IMAGE: &str = "openwrt-mini-ib-ext4-combined.img.gz";
+    let site = site(5);
+    batch(site.path(), IMAGE, &[]).expect_status(0);
+    let out = site.path().join("out");
+    let first = contents(&out);
+    assert_eq!(listing(&out).len(), 7, "five images, sums and report: {:?}", listing(&out));
+    std::fs::write(out.join("h001.img.gz"), "damaged").unwrap();
+    std::fs::remove_file(out.join("h002.img.gz")).unwrap();
+    std::fs::write(out.join(".ibwrt-left.part"), "of a killed run").unwrap();
+    batch(site.path(), IMAGE, &[]).expect_status(0);
+    assert_eq!(kept(&out), [true, false, false, true, true]);
+    assert_eq!(contents(&out), first);
+
+    let text = std::fs::read_to_string(site.path().join("hosts.toml")).unwrap();
+    std::fs::write(site.path().join("hosts.toml"), text.replace("name = 'h004'", "name = 'h004'\nhostname = 'other'"))
+        .unwrap();
+    batch(site.path(), IMAGE, &["--threads", "1"]).expect_status(0);
+    assert_eq!(kept(&out), [true, true, true, true, false]);
+    std::fs::write(site.path().join("psk"), "another").unwrap();
+    batch(site.path(), IMAGE, &[]).expect_status(0);
+    assert_eq!(kept(&out), [false; 5], "what a secret holds is an input");
+}
+
+#[test]
+fn a_host_that_fails_does_not_stop_the_others_and_no_word_of_a_secret_is_said() {
+    let site = site(3);
+    let text = std::fs::read_to_string(site.path().join("hosts.toml")).unwrap();
+    let broken = "[[host.file]]\npath = '/etc'\ncontent = 'x'\n";
+    std::fs::write(
+        site.path().join("hosts.toml"),
+        text.replace("name = 'h001'\n", &format!("name = 'h001'\n{broken}")),
+    )
+    .unwrap();
+    let ran = batch(site.path(), "openwrt-mini-ib-ext4-combined.img.gz", &[]).expect_status(1);
+    assert!(ran.text().contains("h001:") && ran.text().contains("/etc"), "{ran}");
+    let out = site.path().join("out");
+    let statuses: Vec<String> = report(&out)["hosts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|host| host["status"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(statuses, ["done", "failed", "done"]);
+    assert_eq!(listing(&out), ["h000.img.gz", "h002.img.gz", "report.json", "sha256sums"]);
+    let said = format!("{}{}{}", ran.text(), ran.stderr, std::fs::read_to_string(out.join("report.json")).unwrap());
+    assert!(!said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn a_folder_with_other_files_is_refused_and_left_as_it_is() {
+    let site = site(1);
+    std::fs::create_dir(site.path().join("out")).unwrap();
+    std::fs::write(site.path().join("out/mine"), "x").unwrap();
+    let ran = batch(site.path(), "openwrt-mini-ib-ext4-combined.img.gz", &[]).expect_status(2);
+    assert!(ran.stderr.contains("not from a batch"), "{ran}");
+    assert_eq!(listing(&site.path().join("out")), ["mine"]);
+}
+
+#[test]
+fn outputs_are_the_same_with_any_number_of_threads_and_foreign_programs_take_them() {
+    const IMAGE: &str = "openwrt-mini-ib-ext4-combined-efi.img.gz";
+    let site = site(12);
+    for threads in ["1", "2", "8"] {
+        batch(site.path(), IMAGE, &["--threads", threads, "-o", threads]).expect_status(0);
+    }
+    let first = contents(&site.path().join("1"));
+    assert!(first == contents(&site.path().join("2")) && first == contents(&site.path().join("8")));
+    for number in [0, 7, 11] {
+        let image = site.path().join(format!("1/h{number:03}.img.gz"));
+        let disk = raw_disk(&image);
+        let [_, root] = partitions(&disk);
+        let path = site.path().join("root");
+        write_partition(&disk, root, &path);
+        e2fsck(&path).expect_status(0);
+        assert!(
+            run(tool("debugfs").args(["-R", "cat /etc/uci-defaults/60-ibwrt-ipoib"]).arg(&path))
+                .text()
+                .contains(&format!("10.10.0.{}/16", number + 1))
+        );
+        let address = format!("ipoib.address=10.10.0.{}/16", number + 1);
+        let verify =
+            ["verify", image.to_str().unwrap(), "--overlay", "connectx3", "--overlay", "ipoib", "--set", &address];
+        ibwrt(site.path(), verify).expect_status(0);
+    }
+}
