@@ -361,7 +361,7 @@ fn of_a_root_alone_nothing_is_judged_that_it_does_not_have() {
     specimen.is_image = false;
     specimen.system.space = Space::UNBOUNDED;
     assert_eq!(skipped(&specimen, "container"), "this is a tree of files, not an image");
-    assert_eq!(passed(&specimen, "root-filesystem"), "OpenWrt 24.10.0, 4 paths in a folder");
+    assert_eq!(passed(&specimen, "root-filesystem"), "OpenWrt 24.10.0, 8 paths in a folder");
     assert!(!specimen.report().failed());
 }
 
