@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::expand::ExpandArguments;
 use super::host_args::{BatchArguments, HostsArguments};
 use super::input_args::InputArguments;
 use super::sbom_args::Sbom;
@@ -125,6 +126,7 @@ pub(super) enum Command {
     // Without a comment of their own these take the one of their type, in full.
     Patch(Box<PatchArguments>),
     Batch(Box<BatchArguments>),
+    Expand(ExpandArguments),
     Hosts(Box<HostsArguments>),
     Verify(Box<VerifyArguments>),
     Inspect(InspectArguments),
@@ -168,7 +170,8 @@ pub(super) enum Command {
 pub(super) struct PatchArguments {
     #[command(flatten)]
     pub(super) input: InputArguments,
-    /// Where the result goes; the ending is the form: .img.gz, .img.zst, .img, .qcow2, .vmdk, .vdi or .vhdx. For a tree a new folder
+    /// Where the result goes; the ending is the form: .img.gz, .img.zst, .img, .qcow2, .vmdk, .vdi, .vhdx, or
+    /// .ibdelta for what changes (`ibwrt expand` makes the image of it). For a tree a new folder
     #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
     pub(super) output: Option<PathBuf>,
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod args;
 mod batch;
 mod defect;
 mod demo;
+mod expand;
 mod graph;
 mod host_args;
 mod hosts;
@@ -58,6 +59,7 @@ fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Patch(arguments) => patch::run(arguments, terminal),
         Command::Batch(arguments) => batch::run(arguments, terminal),
+        Command::Expand(arguments) => expand::run(arguments, terminal),
         Command::Hosts(arguments) => hosts::run(arguments, terminal),
         Command::Verify(arguments) => verify::run(arguments, terminal),
         Command::Inspect(arguments) => inspect::run(arguments, terminal),

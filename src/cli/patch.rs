@@ -206,7 +206,7 @@ pub(super) fn file(page: &mut Page, container: &Container) {
     page.fact("file", &format!("{}, {}", container.form.name(), size(container.file_length)));
 }
 
-fn written(page: &mut Page, output: &OutputFacts) {
+pub(super) fn written(page: &mut Page, output: &OutputFacts) {
     page.heading("Written");
     page.fact("output", &format!("{} ({})", output.path.display(), size(output.length)));
     page.fact("sha256", &output.sha256);
@@ -243,6 +243,11 @@ fn next(page: &mut Page, report: &PatchReport) {
         page.paragraph(2, "Run it again without --dry-run and with -o OUT.");
         return;
     };
+    if output.form == Form::Delta {
+        page.paragraph(2, "Make the image of it, wherever the same input is:");
+        page.command(&expand_command(&report.image, &output.path));
+        return;
+    }
     page.paragraph(2, "Check it again at any time:");
     let verify = check_command(&output.path, output.form, &report.overlays);
     if report.table.is_none() {
@@ -281,7 +286,7 @@ fn check_command(image: &Path, form: Form, overlays: &[String]) -> String {
 fn attach_command(image: &Path, form: Form) -> Option<(&'static str, String)> {
     let file = quoted(image);
     Some(match form {
-        Form::Raw | Form::Gzip | Form::Zstd => return None,
+        Form::Raw | Form::Gzip | Form::Zstd | Form::Delta => return None,
         Form::Qcow2 => (
             "Start a virtual machine with it and the adapter at 01:00.0:",
             format!(
@@ -323,6 +328,15 @@ fn kernel_option(report: &PatchReport) -> String {
     format!(" --kernel {kernel}")
 }
 
+/// The command that makes the image that `delta` stands for.
+fn expand_command(base: &Path, delta: &Path) -> String {
+    // The ending within names the image's own form; without one it is the usual one.
+    let within = delta.with_extension("");
+    let is_named = within.extension().is_some_and(|ending| ["gz", "img", "raw"].iter().any(|known| ending == *known));
+    let name = if is_named { within } else { delta.with_extension("img.gz") };
+    format!("ibwrt expand {} {} -o {}", quoted(base), quoted(delta), quoted(&name))
+}
+
 /// The command that verifies `image`.
 pub(super) fn verify_command(image: &Path, overlays: &[String]) -> String {
     format!("ibwrt verify {}{}", quoted(image), overlay_options(overlays))
@@ -336,6 +350,7 @@ fn overlay_options(overlays: &[String]) -> String {
 fn write_command(image: &Path, form: Form, device: &str) -> String {
     match form {
         Form::Gzip => format!("gzip -dc {} | sudo dd of={device} bs=4M conv=fsync", quoted(image)),
+        Form::Delta => format!("sudo ibwrt expand BASE {} -o {device} --yes-erase {device}", quoted(image)),
         Form::Zstd => format!("zstd -dc {} | sudo dd of={device} bs=4M conv=fsync", quoted(image)),
         Form::Raw => format!("sudo dd if={} of={device} bs=4M conv=fsync", quoted(image)),
         Form::Qcow2 | Form::Vmdk | Form::Vdi | Form::Vhdx => {

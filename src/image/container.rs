@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::trailer::CHUNK_END;
 use super::{Disk, PartitionTable, Trailer, TrailerKind};
 
 /// The wrapping of the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Form {
     /// The disk's bytes as they are.
@@ -25,6 +25,8 @@ pub(crate) enum Form {
     Vdi,
     /// Hyper-V's format.
     Vhdx,
+    /// What changed in another image.
+    Delta,
 }
 
 impl Form {
@@ -38,12 +40,13 @@ impl Form {
             Self::Vmdk => "VMDK disk",
             Self::Vdi => "VDI disk",
             Self::Vhdx => "VHDX disk",
+            Self::Delta => "delta against another image",
         }
     }
 
     /// Whether images in this form are opened, and not only written.
     pub(crate) const fn is_read(self) -> bool {
-        !matches!(self, Self::Vdi | Self::Vhdx)
+        !matches!(self, Self::Vdi | Self::Vhdx | Self::Delta)
     }
 }
 

@@ -31,6 +31,17 @@ struct Base {
     origin: Option<Origin>,
     /// What was edited since it was unpacked.
     edited: Option<Edited>,
+    /// The file that it was read from.
+    file: Option<Arc<SourceFile>>,
+}
+
+/// The file that a disk was read from, whole.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    /// SHA-256, 64 lower-case hex digits.
+    pub(crate) sha256: String,
+    /// Length in bytes.
+    pub(crate) length: u64,
 }
 
 /// How a base came about from another one.
@@ -43,6 +54,12 @@ struct Edited {
 }
 
 impl Base {
+    /// The same with other content.
+    fn with_regions(&self, regions: BTreeMap<u64, Arc<[u8]>>) -> Self {
+        let Self { length, origin, edited, file, .. } = self;
+        Self { length: *length, regions, origin: origin.clone(), edited: edited.clone(), file: file.clone() }
+    }
+
     /// Content of a page; `None` is all zeroes.
     fn page(&self, page: u64) -> Option<&[u8]> {
         let start = page.checked_mul(PAGE_U64)?;
@@ -91,8 +108,8 @@ impl Disk {
     /// The same disk with zeroes behind it, up to `length` bytes; a smaller `length` changes nothing.
     pub(crate) fn lengthened(&self, length: u64) -> Self {
         let length = length.max(self.length());
-        let Base { regions, origin, edited, .. } = &*self.base;
-        let base = Base { length, regions: regions.clone(), origin: origin.clone(), edited: edited.clone() };
+        let mut base = self.base.with_regions(self.base.regions.clone());
+        base.length = length;
         Self { base: Arc::new(base), changed: self.changed.clone() }
     }
 
@@ -107,14 +124,31 @@ impl Disk {
         self.base.origin.as_ref().map(|origin| (&*origin.stream, origin.length))
     }
 
+    /// The file that the base was read from, where it was read from one.
+    pub(crate) fn file(&self) -> Option<&SourceFile> {
+        self.base.file.as_deref()
+    }
+
+    /// The same disk, known to be read from `file`.
+    pub(super) fn of_file(self, file: SourceFile) -> Self {
+        let mut base = self.base.with_regions(self.base.regions.clone());
+        base.file = Some(Arc::new(file));
+        Self { base: Arc::new(base), changed: self.changed }
+    }
+
+    /// Content of the page with the number `page` as it was read, whatever was edited since; as [`Disk::page`].
+    pub(crate) fn original_page(&self, page: u64) -> Option<&[u8]> {
+        let edited = self.base.edited.as_ref();
+        edited.map_or(&*self.base, |edited| &*edited.before).page(page)
+    }
+
     /// Numbers of the pages of [`PAGE`] bytes whose content differs from what the [stream](Disk::stream) unpacks to (where
     /// there is none, from the base), ascending. How they came to differ does not matter.
     pub(crate) fn changed_pages(&self) -> Vec<u64> {
         let edited = self.base.edited.as_ref();
-        let before = edited.map_or(&*self.base, |edited| &*edited.before);
         let mut pages: BTreeSet<u64> = edited.map(|edited| edited.pages.clone()).unwrap_or_default();
         pages.extend(self.changed.keys());
-        pages.into_iter().filter(|page| !is_same(before.page(*page), self.page(*page))).collect()
+        pages.into_iter().filter(|page| !is_same(self.original_page(*page), self.page(*page))).collect()
     }
 
     /// The same disk as the base of many: clones of it start without a changed page of their own.
@@ -142,8 +176,8 @@ impl Disk {
         }
         let before =
             self.base.edited.as_ref().map_or_else(|| Arc::clone(&self.base), |edited| Arc::clone(&edited.before));
-        let Base { length, origin, .. } = &*self.base;
-        let base = Base { length: *length, regions, origin: origin.clone(), edited: Some(Edited { before, pages }) };
+        let mut base = self.base.with_regions(regions);
+        base.edited = Some(Edited { before, pages });
         Self { base: Arc::new(base), changed: BTreeMap::new() }
     }
 
@@ -281,7 +315,8 @@ impl Disk {
         if let Some(origin) = &mut origin {
             origin.length = origin.length.min(length);
         }
-        let mut base = Base { length, regions: self.base.regions.clone(), origin, edited: self.base.edited.clone() };
+        let mut base = self.base.with_regions(self.base.regions.clone());
+        (base.length, base.origin) = (length, origin);
         base.regions.retain(|region, _| region.saturating_mul(REGION_U64) < length);
         let cut = length / REGION_U64;
         if let Some(region) = base.regions.get_mut(&cut) {
@@ -470,7 +505,7 @@ impl DiskBuilder {
             last.resize(REGION, 0);
             self.push_region(&last);
         }
-        let base = Base { length, regions: self.regions, origin, edited: None };
+        let base = Base { length, regions: self.regions, origin, edited: None, file: None };
         Disk { base: Arc::new(base), changed: BTreeMap::new() }
     }
 }

@@ -28,6 +28,12 @@ const COMBINED: &str = "give the combined image (…-combined.img.gz or …-comb
 /// Wrappings, looked for in the file before anything is read.
 const WRAPPINGS: &[Magic] = &[
     magic(0, b"\xFD7zXZ\0", "an xz file", "unpack it first: xz -dk FILE"),
+    magic(
+        0,
+        b"IBDELTA\n",
+        "a delta against another image",
+        "make an image of it first: ibwrt expand BASE FILE -o IMAGE",
+    ),
     magic(0, b"\x04\x22\x4D\x18", "an lz4 file", "unpack it first: lz4 -dk FILE"),
     magic(0, b"BZh", "a bzip2 file", "unpack it first: bzip2 -dk FILE"),
     magic(0, b"PK\x03\x04", "a zip archive", "unpack it first: unzip FILE"),

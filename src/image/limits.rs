@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 /// Longest disk that is opened, in bytes.
 pub(crate) const LONGEST_DISK: u64 = 1 << 40;
 /// Most bytes of a disk that are not zero and so need memory: no OpenWrt image comes near.
-pub(super) const MOST_CONTENT: u64 = 4 << 30;
+pub(crate) const MOST_CONTENT: u64 = 4 << 30;
 
 /// What was built so far stays within the limits.
 ///

@@ -19,7 +19,7 @@ pub(crate) use container::{Container, Form, Image};
 pub(crate) use disk::DiskBuilder;
 pub(crate) use disk::{Disk, PAGE};
 pub(crate) use gzip::DeflateStream;
-pub(crate) use limits::LONGEST_DISK;
+pub(crate) use limits::{LONGEST_DISK, MOST_CONTENT};
 pub(crate) use open::Keep;
 #[cfg(test)]
 pub(crate) use partition::Lba;

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::container::{Container, Form, Image};
-use super::disk::{Disk, DiskBuilder};
+use super::disk::{Disk, DiskBuilder, SourceFile};
 use super::early::FirstPartition;
 use super::input::{Input, with_digest};
 use super::limits::check_size;
@@ -89,6 +89,7 @@ impl Image {
         };
         let (Contents { form, disk, trailers, unknown_tail, file_length }, sha256) = read.map_err(place)?;
         let table = PartitionTable::find(&disk).map_err(place)?;
+        let disk = disk.of_file(SourceFile { sha256: sha256.clone(), length: file_length });
         Ok(Self { disk, container: Container { form, file_length, sha256, trailers, unknown_tail }, table })
     }
 }

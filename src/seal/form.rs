@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::delta::write_delta;
 use super::gzip::{Rehearsal, write_gzip};
 use super::raw::write_raw;
 use super::stream::Stream;
@@ -72,7 +73,33 @@ const FORMS: &[OutputForm] = &[
     OutputForm { form: Form::Vmdk, endings: &[".vmdk"], purpose: "VMware", verb: "Writing", write: write_vmdk },
     OutputForm { form: Form::Vdi, endings: &[".vdi"], purpose: "VirtualBox", verb: "Writing", write: write_vdi },
     OutputForm { form: Form::Vhdx, endings: &[".vhdx"], purpose: "Hyper-V", verb: "Writing", write: write_vhdx },
+    // The longer endings come first, since the other ones end as they do.
+    OutputForm {
+        form: Form::Delta,
+        endings: &[".img.ibdelta", ".raw.ibdelta"],
+        purpose: "what changed, for an .img",
+        verb: "Comparing",
+        write: |subject, out| write_delta(subject, out, Form::Raw),
+    },
+    OutputForm {
+        form: Form::Delta,
+        endings: &[".ibdelta", ".img.gz.ibdelta"],
+        purpose: "what changed, for an .img.gz",
+        verb: "Comparing",
+        write: |subject, out| write_delta(subject, out, Form::Gzip),
+    },
 ];
+
+/// Length in bytes and SHA-256 that an output in the form `form` would have, without writing it.
+///
+/// # Errors
+/// Those of the form.
+pub(super) fn written_as(form: Form, subject: &Subject<'_>) -> io::Result<(u64, String)> {
+    let form = FORMS.iter().find(|candidate| candidate.form == form).ok_or_else(|| io::Error::other("no such form"))?;
+    let mut out = Stream::to_nowhere();
+    (form.write)(subject, &mut out)?;
+    out.finish()
+}
 
 /// Whether the ending of `path` asks for a form.
 ///
@@ -97,6 +124,9 @@ pub(super) fn form_of(path: &Path) -> Result<&'static OutputForm> {
     // Such as router.qcow2.gz, or router.img.gz.zst.
     let packed = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst"));
     let inner = packed.and_then(with_ending_of).filter(|inner| inner.form != Form::Raw);
+    // A delta is against an image of either kind: router.img.gz.ibdelta.
+    let whole = name.strip_suffix(".ibdelta").and_then(with_ending_of);
+    let inner = inner.or(whole.filter(|whole| !matches!(whole.form, Form::Raw | Form::Gzip)));
     match inner {
         None => Ok(form),
         Some(inner) => {

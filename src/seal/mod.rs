@@ -1,5 +1,8 @@
 //! Sealing the result: gzip, an output that appears whole or not at all, `sha256sums` and `profiles.json` beside it.
 
+mod delta;
+mod device;
+mod device_use;
 mod document;
 mod folder;
 mod form;
@@ -16,12 +19,14 @@ mod sums;
 mod virtual_disk;
 mod zstd;
 
+pub(crate) use delta::Delta;
+pub(crate) use device::{Device, is_block_device};
 pub(crate) use document::Document;
 pub(crate) use folder::Folder;
 pub(crate) use form::check_ending;
 pub(crate) use gzip::Rehearsal;
 pub(crate) use keys::KeyFiles;
 pub(crate) use listed::ListedDigests;
-pub(crate) use output::{Filled, Output, exists, replace_file};
+pub(crate) use output::{Filled, Output, digest_as, exists, replace_file};
 pub(crate) use sign::{FileMessage, Signer, read_range, read_small, sha256_of, signature_of};
 pub(crate) use sums::{check_sums, update_sums};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::form::{OutputForm, Subject, form_of};
+use super::form::{OutputForm, Subject, form_of, written_as};
 use super::gzip::Rehearsal;
 use super::sign::Signer;
 use super::stream::Stream;
@@ -73,6 +73,11 @@ impl Output {
         &self.path
     }
 
+    /// Its wrapping.
+    pub(crate) fn form(&self) -> Form {
+        self.form.form
+    }
+
     /// Whether its form can carry a signature behind the image.
     pub(crate) fn takes_trailer(&self) -> bool {
         matches!(self.form.form, Form::Raw | Form::Gzip)
@@ -111,6 +116,11 @@ pub(crate) struct Filled {
 }
 
 impl Filled {
+    /// SHA-256 of the image, 64 lower-case hex digits.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
     /// Puts a signature chunk behind the image where `signer` has a certificate, and gives the file its name.
     ///
     /// # Errors
@@ -124,6 +134,17 @@ impl Filled {
         persist(file, &path, force)?;
         Ok(Sealed { path, form: form.form, length, sha256, sha256_unsigned })
     }
+}
+
+/// SHA-256 that `disk` has in the form `form`, 64 lower-case hex digits, without writing it.
+///
+/// # Errors
+/// I/O, in practice none.
+pub(crate) fn digest_as(form: Form, disk: &Disk, progress: &dyn Progress) -> Result<String> {
+    progress.begin("Checking the digest", Some(disk.length()));
+    let digest = written_as(form, &Subject { name: "", disk, rehearsal: None, progress });
+    progress.end();
+    digest.map(|(_, sha256)| sha256).map_err(|error| Error::io("compress", Path::new("the image in memory"), error))
 }
 
 /// Replaces the content of the file at `path`, or creates it: whole or not at all.

@@ -10,7 +10,8 @@ static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Writes a file in order.
 pub(super) struct Stream<'a> {
-    file: BufWriter<&'a mut File>,
+    /// `None` where only the digest is wanted.
+    file: Option<BufWriter<&'a mut File>>,
     digest: Sha256Hex,
     length: u64,
 }
@@ -18,7 +19,13 @@ pub(super) struct Stream<'a> {
 impl<'a> Stream<'a> {
     /// Begins to write the empty `file`.
     pub(super) fn new(file: &'a mut File) -> Self {
-        Self { file: BufWriter::with_capacity(256 * 1024, file), digest: Sha256Hex::default(), length: 0 }
+        let file = Some(BufWriter::with_capacity(256 * 1024, file));
+        Self { file, digest: Sha256Hex::default(), length: 0 }
+    }
+
+    /// Hashes what is written, and stores nothing.
+    pub(super) fn to_nowhere() -> Self {
+        Self { file: None, digest: Sha256Hex::default(), length: 0 }
     }
 
     /// Appends `count` zeroes without storing them, where the filesystem can do that.
@@ -37,8 +44,10 @@ impl<'a> Stream<'a> {
             left -= now as u64;
         }
         self.length += count;
-        self.file.seek(SeekFrom::Start(self.length))?;
-        Ok(())
+        match &mut self.file {
+            Some(file) => file.seek(SeekFrom::Start(self.length)).map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     /// Ends the file where it was written up to, and lets it reach the disk. Returns its length in bytes and its
@@ -47,23 +56,28 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// I/O.
     pub(super) fn finish(mut self) -> io::Result<(u64, String)> {
-        self.file.flush()?;
-        let file = self.file.get_ref();
-        file.set_len(self.length)?;
-        file.sync_all()?;
+        if let Some(file) = &mut self.file {
+            file.flush()?;
+            let file = file.get_ref();
+            file.set_len(self.length)?;
+            file.sync_all()?;
+        }
         Ok((self.length, self.digest.finish()))
     }
 }
 
 impl Write for Stream<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        let count = match &mut self.file {
+            Some(file) => file.write(bytes)?,
+            None => bytes.len(),
+        };
         self.digest.update(bytes.get(..count).unwrap_or_default());
         self.length += count as u64;
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.as_mut().map_or(Ok(()), Write::flush)
     }
 }

@@ -5,6 +5,7 @@ mod authenticity;
 mod batch;
 mod demo;
 mod evidence;
+mod expand;
 mod given_kernel;
 mod graph;
 mod growth;
@@ -33,6 +34,7 @@ mod wishes;
 
 pub(crate) use batch::{BatchReport, BatchRequest, HostStatus, batch};
 pub(crate) use demo::{DemoRoot, demo};
+pub(crate) use expand::{ExpandReport, ExpandRequest, expand};
 pub(crate) use graph::{GraphReport, graph};
 #[cfg(test)]
 pub(crate) use growth::NeededRoom;

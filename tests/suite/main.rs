@@ -14,6 +14,7 @@ mod batch;
 mod boot;
 mod cases;
 mod erofs;
+mod expand;
 mod graph;
 mod growth;
 mod kernel_swap;

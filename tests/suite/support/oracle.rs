@@ -8,6 +8,7 @@ use super::program::{Ran, run};
 
 /// Debian's package for each program.
 const PACKAGES: &[(&str, &str)] = &[
+    ("blockdev", "util-linux"),
     ("busybox", "busybox-static"),
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
@@ -15,6 +16,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("fsck.erofs", "erofs-utils"),
     ("fsck.fat", "dosfstools"),
     ("gzip", "gzip"),
+    ("losetup", "mount"),
     ("mcopy", "mtools"),
     ("mke2fs", "e2fsprogs"),
     ("mkfs.erofs", "erofs-utils"),
@@ -22,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mmd", "mtools"),
     ("mksquashfs", "squashfs-tools"),
     ("modinfo", "kmod"),
+    ("mount", "mount"),
     ("pigz", "pigz"),
     ("python3", "python3"),
     ("qemu-img", "qemu-utils"),
@@ -30,7 +33,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("sgdisk", "gdisk"),
     ("signify-openbsd", "signify-openbsd"),
+    ("umount", "mount"),
     ("unsquashfs", "squashfs-tools"),
+    ("zstd", "zstd"),
 ];
 
 /// The path of an oracle, searched in PATH and in the folders that Debian keeps from ordinary users.
