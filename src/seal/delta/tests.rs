@@ -142,10 +142,10 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()).max(PAGE / 64));
         }
-        if let Ok(delta) = Delta::parse(sealed(bytes)) {
-            if let Ok(disk) = delta.expanded(&base.disk, &base.container) {
-                prop_assert_eq!(disk.length(), delta.header.disk_length);
-            }
+        if let Ok(delta) = Delta::parse(sealed(bytes))
+            && let Ok(disk) = delta.expanded(&base.disk, &base.container)
+        {
+            prop_assert_eq!(disk.length(), delta.header.disk_length);
         }
     }
 }
