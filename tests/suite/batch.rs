@@ -47,10 +47,17 @@ fn report(folder: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap()
 }
 
-/// The contents of all files in a folder but what tells of the run.
+/// The contents of all files in a folder, without what the report tells of the run.
 fn contents(folder: &Path) -> Vec<(String, String)> {
-    let names = listing(folder).into_iter().filter(|name| name != "report.json");
-    names.map(|name| (name.clone(), sha256(&std::fs::read(folder.join(&name)).unwrap()))).collect()
+    let content = |name: &str| match name {
+        "report.json" => {
+            let mut report = report(folder);
+            report["hosts"].as_array_mut().unwrap().iter_mut().for_each(|host| host["run"] = Value::Null);
+            report.to_string()
+        }
+        _ => sha256(&std::fs::read(folder.join(name)).unwrap()),
+    };
+    listing(folder).into_iter().map(|name| (name.clone(), content(&name))).collect()
 }
 
 fn kept(folder: &Path) -> Vec<bool> {

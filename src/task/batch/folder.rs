@@ -31,6 +31,8 @@ pub(crate) struct Done {
     pub(crate) length: u64,
     /// SHA-256 of the file.
     pub(crate) sha256: String,
+    /// What is to be said of it: findings as they are reported.
+    pub(crate) findings: Vec<serde_json::Value>,
 }
 
 /// A line of the journal, or a host of a report.

@@ -88,7 +88,7 @@ pub(crate) fn batch(request: &BatchRequest, progress: &dyn Progress) -> Result<B
         |number| {
             let (item, host) = (items.get(number)?, renderer.hosts().get(number)?);
             Some(match kept.get(number).cloned().flatten() {
-                Some(done) => HostOutcome::done(&item.row, done, Vec::new(), true, 0.0),
+                Some(done) => HostOutcome::done(&item.row, done, true, 0.0),
                 None => work.outcome(host, item),
             })
         },
@@ -132,12 +132,16 @@ impl Work<'_> {
                 finding.remedy = finding.remedy.map(|remedy| rendered.secrets.cover(&remedy));
                 finding
             };
-            made.map(|(done, findings)| (done, findings.into_iter().map(cover).collect()))
-                .map_err(|error| rendered.secrets.cover_error(error))
+            made.map(|(mut done, findings)| {
+                let findings = findings.into_iter().map(cover);
+                done.findings = findings.filter_map(|finding| serde_json::to_value(finding).ok()).collect();
+                done
+            })
+            .map_err(|error| rendered.secrets.cover_error(error))
         });
         let seconds = begun.elapsed().as_secs_f64();
         match rendered {
-            Ok((done, findings)) => HostOutcome::done(&item.row, done, findings, false, seconds),
+            Ok(done) => HostOutcome::done(&item.row, done, false, seconds),
             Err(error) => HostOutcome::failed(&item.row, &error, seconds),
         }
     }
@@ -165,6 +169,7 @@ impl Work<'_> {
             plan: inputs::plan_digest(&planned),
             length: sealed.length,
             sha256: sealed.sha256,
+            findings: Vec::new(),
         };
         Ok((done, opened.remarks.iter().chain(&planned.plan.findings).cloned().collect()))
     }

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::hosts::HostRow;
-use crate::plan::Finding;
 
 use super::super::steps::Opened;
 use super::folder::Done;
@@ -44,8 +43,6 @@ pub(crate) struct HostOutcome {
     /// Its output, where it has one.
     #[serde(flatten)]
     pub(crate) done: Option<Done>,
-    /// What is to be said of it.
-    pub(crate) findings: Vec<Finding>,
     /// Why it failed.
     pub(crate) error: Option<String>,
     /// What to do about it.
@@ -55,8 +52,8 @@ pub(crate) struct HostOutcome {
 }
 
 impl HostOutcome {
-    pub(super) fn done(row: &HostRow, done: Done, findings: Vec<Finding>, kept: bool, seconds: f64) -> Self {
-        Self { done: Some(done), findings, run: Run { kept, seconds }, ..Self::new(row, HostStatus::Done) }
+    pub(super) fn done(row: &HostRow, done: Done, kept: bool, seconds: f64) -> Self {
+        Self { done: Some(done), run: Run { kept, seconds }, ..Self::new(row, HostStatus::Done) }
     }
 
     pub(super) fn failed(row: &HostRow, error: &Error, seconds: f64) -> Self {
@@ -78,7 +75,6 @@ impl HostOutcome {
             status,
             output: row.output.clone(),
             done: None,
-            findings: Vec::new(),
             error: None,
             remedy: None,
             run: Run { kept: false, seconds: 0.0 },
