@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &BatchArguments, terminal: &Terminal) -> Result<Exi
         hosts: arguments.hosts.clone(),
         folder: arguments.output.clone(),
         wishes: to_wishes(&arguments.wishes, &arguments.additions, &arguments.kernel),
-        name: arguments.name.clone(),
+        name: arguments.name().to_owned(),
         keep_debug: arguments.keep_debug,
         force: arguments.force,
         fail_fast: arguments.fail_fast,

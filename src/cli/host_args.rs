@@ -9,6 +9,8 @@ use crate::task::HostsRequest;
 
 /// How output files are called when nothing is said.
 pub(super) const OUTPUT_NAME: &str = "{{ host.name }}.img.gz";
+/// The same for deltas.
+const DELTA_NAME: &str = "{{ host.name }}.ibdelta";
 
 /// Work with a hosts file: a recipe for each of many hosts.
 ///
@@ -121,6 +123,9 @@ pub(super) struct BatchArguments {
     /// Template of the output files' names; their ending decides the form
     #[arg(long, value_name = "TEMPLATE", default_value = OUTPUT_NAME)]
     pub(super) name: String,
+    /// Write only what each host changes in IMAGE, as HOST.ibdelta; `ibwrt expand` makes the image of it
+    #[arg(long, conflicts_with = "name")]
+    pub(super) delta: bool,
     #[command(flatten)]
     pub(super) wishes: Wishes,
     #[command(flatten)]
@@ -147,6 +152,13 @@ pub(super) struct BatchArguments {
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = super::args::check_id(), hide_possible_values = true)]
     #[arg(help_heading = "Checks on the results")]
     pub(super) skip: Vec<String>,
+}
+
+impl BatchArguments {
+    /// Template of the output files' names.
+    pub(super) fn name(&self) -> &str {
+        if self.delta { DELTA_NAME } else { &self.name }
+    }
 }
 
 const BATCH_HELP: &str = "\

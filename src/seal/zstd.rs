@@ -1,7 +1,8 @@
 //! A deterministic, parallel zstd writer (RFC 8878): frames of one MiB of the disk, each independent of the others, with
 //! a checksum. What is zero is one frame that is compressed once.
 //!
-//! `ruzstd` compresses as `zstd -1` does: a system's image becomes 2 % larger than the `.img.gz`, and unpacks faster.
+//! `ruzstd` has one level, near `zstd -1`: a system's image becomes 2 % larger than the `.img.gz`, one with many modules 11 %;
+//! it unpacks several times faster.
 
 use std::io::{self, Write};
 

@@ -177,3 +177,17 @@ fn outputs_are_the_same_with_any_number_of_threads_and_foreign_programs_take_the
         ibwrt(site.path(), verify).expect_status(0);
     }
 }
+
+#[test]
+fn deltas_of_a_batch_expand_to_what_a_batch_writes_whole() {
+    let site = site(2);
+    batch(site.path(), "openwrt-mini-ib-ext4-combined-efi.img.gz", &[]).expect_status(0);
+    batch(site.path(), "openwrt-mini-ib-ext4-combined-efi.img.gz", &["-o", "deltas", "--delta"]).expect_status(0);
+    let base = fixture("openwrt-mini-ib-ext4-combined-efi.img.gz");
+    for host in ["h000", "h001"] {
+        let (delta, image) = (format!("deltas/{host}.ibdelta"), format!("{host}.img.gz"));
+        ibwrt(site.path(), ["expand", base.to_str().unwrap(), &delta, "-o", &image]).expect_status(0);
+        let whole = std::fs::read(site.path().join("out").join(&image)).unwrap();
+        assert!(std::fs::read(site.path().join(&image)).unwrap() == whole, "{host} expands to another image");
+    }
+}
