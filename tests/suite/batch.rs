@@ -1,11 +1,13 @@
 //! Many hosts from one image.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use super::support::{
-    Ran, e2fsck, fixture, fixture_modules, ibwrt, listing, partitions, raw_disk, run, sha256, tool, write_partition,
+    Ran, e2fsck, fixture, fixture_modules, ibwrt, ibwrt_command, listing, partitions, raw_disk, run, sha256, tool,
+    write_partition,
 };
 
 const HOSTS: &str = r#"
@@ -190,4 +192,34 @@ fn deltas_of_a_batch_expand_to_what_a_batch_writes_whole() {
         let whole = std::fs::read(site.path().join("out").join(&image)).unwrap();
         assert!(std::fs::read(site.path().join(&image)).unwrap() == whole, "{host} expands to another image");
     }
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_no_half_file_and_the_next_one_ends_where_an_undisturbed_one_does() {
+    const IMAGE: &str = "openwrt-mini-ib-ext4-combined.img.gz";
+    const KILLS: u64 = 30;
+    let site = site(10);
+    let begun = std::time::Instant::now();
+    batch(site.path(), IMAGE, &["-o", "reference"]).expect_status(0);
+    let whole = u64::try_from(begun.elapsed().as_millis()).unwrap();
+    let reference = contents(&site.path().join("reference"));
+    let mut seed = u64::from(std::process::id());
+    println!("seed {seed}");
+    let out = site.path().join("out");
+    for _ in 0..KILLS {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut command = ibwrt_command(site.path());
+        command.args(["batch", fixture(IMAGE).to_str().unwrap(), "--hosts", "hosts.toml", "-o", "out", "--modules"]);
+        let mut child = command.arg(fixture_modules()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis((seed >> 33) % whole));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let names = if out.is_dir() { listing(&out) } else { Vec::new() };
+        for name in names.iter().filter(|name| !name.starts_with('.') && *name != "report.json") {
+            let found = sha256(&std::fs::read(out.join(name)).unwrap());
+            assert!(reference.contains(&(name.clone(), found)), "{name} is not what an undisturbed run makes of it");
+        }
+    }
+    batch(site.path(), IMAGE, &[]).expect_status(0);
+    assert_eq!(contents(&out), reference);
 }

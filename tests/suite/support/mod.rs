@@ -25,7 +25,7 @@ pub(crate) use made::{
     BootKind, OPENWRT, RootKind, fix_gpt_checksums, image, mksquashfs, squashfs_image, system_of_fixture,
 };
 pub(crate) use oracle::{copy_kernel, debugfs, e2fsck, fsck_fat, gzip_readers_agree, modinfo, rdump, tool};
-pub(crate) use program::{Ran, ibwrt, run};
+pub(crate) use program::{Ran, ibwrt, ibwrt_command, run};
 pub(crate) use tree::{Tree, sha256};
 
 /// The path of a file below `fixtures/`.
