@@ -38,6 +38,17 @@ pub(crate) fn detect(volume: &Volume) -> Result<Kind> {
     })
 }
 
+/// Refuses what can be read but not edited.
+///
+/// # Errors
+/// Unsupported, naming the kind and the ways around.
+pub(crate) fn check_editable(volume: &Volume) -> Result<()> {
+    match detect(volume)? {
+        Kind::Erofs => erofs::refuse_edits(volume),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the filesystem in `volume`. All times that are written are `epoch`, in seconds since 1970. Nothing changes
 /// before the first edit.
 ///
@@ -50,7 +61,7 @@ pub(crate) fn open(volume: Volume, epoch: u64) -> Result<Box<dyn VolumeFilesyste
         Kind::Ext4 => Ok(Box::new(Ext4::open(volume, epoch)?)),
         Kind::Fat => Ok(Box::new(Fat::open(volume, epoch)?)),
         Kind::Squashfs => Ok(Box::new(Squashfs::open(volume, epoch)?)),
-        Kind::Erofs => Err(erofs::refusal(&volume)),
+        Kind::Erofs => erofs::open(volume),
         Kind::F2fs => refuse("F2FS"),
         Kind::Luks => {
             Err(Error::unsupported("the partition is encrypted (LUKS)")
@@ -72,6 +83,7 @@ pub(crate) fn problems(volume: &Volume) -> Result<Vec<String>> {
         Kind::Ext4 => ext4::problems(volume),
         Kind::Fat => fat::problems(volume),
         Kind::Squashfs => squashfs::problems(volume),
+        Kind::Erofs => erofs::problems(volume),
         kind => Err(Error::unsupported(format!("a filesystem of kind {kind:?} is not checked"))),
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 pub(super) fn fenced<T>(operation: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(operation)).unwrap_or_else(|_| {
         Err(Error::corrupt("the filesystem is damaged in a way that its reader cannot describe")
-            .remedy("check the partition with e2fsck -fn or fsck.fat -n"))
+            .remedy("check the partition with e2fsck -fn, fsck.fat -n or fsck.erofs"))
     })
 }
 

@@ -17,7 +17,7 @@ mod squashfs;
 mod tests;
 mod trunk;
 
-pub(crate) use detect::{detect, open, problems};
+pub(crate) use detect::{check_editable, detect, open, problems};
 pub(crate) use directory::{Directory, Extent, Stored};
 pub(crate) use grow::{Growth, grow, overlay_start, shortfall};
 pub(crate) use squashfs::{LiveOverlay, Packing};
@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     Fat,
     /// Squashfs 4.0: read-only where it is mounted, edited here by appending.
     Squashfs,
-    /// EROFS, read-only.
+    /// EROFS: read, not edited.
     Erofs,
     /// F2FS.
     F2fs,

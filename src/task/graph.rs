@@ -40,7 +40,7 @@ pub(crate) fn graph(
     let given = kernel.map(GivenKernel::read).transpose()?;
     let scene = Scene::survey(Medium::open(input, progress)?, given.as_ref());
     scene.check_given(given.as_ref()).at(place)?;
-    let root = scene.editable_root().at(place)?;
+    let root = scene.readable_root().at(place)?;
     let kernel = read_kernel(&scene).at(place)?;
     let system = System::read(scene.medium.filesystem(root)?.as_mut(), &[]).at(place)?;
     let directory = system.module_directory(&kernel.release).ok_or_else(|| {

@@ -141,6 +141,17 @@ impl Medium {
         }
     }
 
+    /// Refuses a filesystem that can be read but not edited.
+    ///
+    /// # Errors
+    /// Unsupported, by name.
+    pub(super) fn check_editable(&self, located: &Located) -> Result<()> {
+        match self {
+            Self::Image(_) => filesystem::check_editable(&self.volume(located)?).at(|| located.place()),
+            Self::Tree(_) => Ok(()),
+        }
+    }
+
     /// The medium with `edits` carried out on one of its filesystems; what they make is dated `epoch`, in seconds since 1970
     /// (in a tree when it is written).
     ///

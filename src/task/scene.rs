@@ -117,8 +117,18 @@ impl Scene {
     /// The root partition, if its filesystem can be edited.
     ///
     /// # Errors
-    /// Corrupt when there is none; unsupported when it is of a kind that cannot be edited.
+    /// As [`Scene::readable_root`]; unsupported when it can only be read.
     pub(super) fn editable_root(&self) -> Result<&Located> {
+        let root = self.readable_root()?;
+        self.medium.check_editable(root)?;
+        Ok(root)
+    }
+
+    /// The root partition, if its filesystem can be read.
+    ///
+    /// # Errors
+    /// Corrupt when there is none; unsupported when it is of a kind that cannot be read.
+    pub(super) fn readable_root(&self) -> Result<&Located> {
         let root = self.root.as_ref().map_err(|reason| {
             Error::corrupt(format!("no root filesystem found: {reason}"))
                 .remedy("ibwrt inspect IMAGE shows what is in the partitions")

@@ -34,7 +34,7 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     let kernel = named.as_deref().map(GivenKernel::read).transpose()?;
     let scene = Scene::survey(medium, kernel.as_ref());
     scene.check_given(kernel.as_ref()).at(place)?;
-    scene.editable_root().at(place)?;
+    scene.readable_root().at(place)?;
     let mut expectations = expectations(&resolved);
     // Packages that are no longer here are not needed to look at the image.
     expectations.programs.extend(PackageFiles::read(&resolved).iter().flat_map(PackageFiles::programs));
