@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use common::support::{BootKind, RootKind, fixture, fixture_modules, image, partitions, raw_disk, system_of_fixture};
 use common::{
-    Contender, WISHES, With, by_hand, drain, finish, foreign, given, ibwrt, line, megabytes, patch, race, ratio,
-    requests,
+    Contender, WISHES, With, by_hand, drain, finish, foreign, given, ibwrt, is_asked_for_figures, line, megabytes,
+    patch, race, ratio, requests,
 };
 use serde_json::Value;
 
@@ -25,8 +25,7 @@ const RUNS: usize = 5;
 const SLOW_RUNS: usize = 3;
 
 fn main() {
-    // `cargo test --benches` runs this too; only `cargo bench` asks for figures.
-    if std::env::args().all(|argument| argument != "--bench") {
+    if !is_asked_for_figures() {
         return;
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

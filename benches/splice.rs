@@ -14,9 +14,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::filling::fill;
-use common::support::{BootKind, RootKind, fixture, fixture_modules, image, partitions, raw_disk, system_of_fixture};
+use common::support::{BootKind, RootKind, image, partitions, raw_disk, system_of_fixture};
 use common::{
-    Contender, WISHES, With, by_hand, finish, foreign, given, ibwrt, line, megabytes, patch, race, ratio, requests,
+    Contender, WISHES, With, by_hand, finish, foreign, ibwrt, is_asked_for_figures, line, megabytes, patch, race,
+    ratio, requests, source,
 };
 use sha2::{Digest, Sha256};
 
@@ -35,16 +36,13 @@ const LARGE_MEBIBYTES: usize = 8 * 1024;
 const SMALL: [&str; 4] = ["--set", "ipoib.address=10.20.0.77/22", "--set", "hostname=fabric-77"];
 
 fn main() {
-    // `cargo test --benches` runs this too; only `cargo bench` asks for figures.
-    if std::env::args().all(|argument| argument != "--bench") {
+    if !is_asked_for_figures() {
         return;
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("Medians of {RUNS} runs (the shell's way: {SLOW_RUNS}) on {cores} cores. Nothing is asserted.\n");
     let folder = tempfile::tempdir().unwrap();
-    let given = given().into_iter().next();
-    let (source, modules) =
-        given.unwrap_or_else(|| (fixture("openwrt-mini-ib-ext4-combined-efi.img.gz"), fixture_modules()));
+    let (source, modules) = source();
     let (tree, kernel) = system_of_fixture(source.to_str().unwrap(), folder.path());
     fill(&tree, CONTENT, LENGTHS);
     let bench = Bench { folder: folder.path(), kernel: &kernel };

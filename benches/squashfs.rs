@@ -10,10 +10,10 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::filling::fill;
-use common::support::{
-    BootKind, OPENWRT, fixture, fixture_modules, listing, partitions, raw_disk, squashfs_image, system_of_fixture,
+use common::support::{BootKind, OPENWRT, listing, partitions, raw_disk, squashfs_image, system_of_fixture};
+use common::{
+    Contender, With, finish, foreign, is_asked_for_figures, line, megabytes, patch, race_with_cpu, ratio, source,
 };
-use common::{Contender, With, finish, foreign, given, line, megabytes, patch, race_with_cpu, ratio};
 
 /// Timed runs of each, after one that is not counted.
 const RUNS: usize = 3;
@@ -25,16 +25,13 @@ const LENGTHS: usize = 9;
 const MEBIBYTES: usize = 104;
 
 fn main() {
-    // `cargo test --benches` runs this too; only `cargo bench` asks for figures.
-    if std::env::args().all(|argument| argument != "--bench") {
+    if !is_asked_for_figures() {
         return;
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("Medians of {RUNS} runs on {cores} cores. Nothing is asserted.\n");
     let folder = tempfile::tempdir().unwrap();
-    let given = given().into_iter().next();
-    let (source, modules) =
-        given.unwrap_or_else(|| (fixture("openwrt-mini-ib-ext4-combined-efi.img.gz"), fixture_modules()));
+    let (source, modules) = source();
     let (tree, kernel) = system_of_fixture(source.to_str().unwrap(), folder.path());
     fill(&tree, CONTENT, LENGTHS);
     let raw = folder.path().join("plain.img");

@@ -142,6 +142,17 @@ pub(crate) fn given() -> Vec<(PathBuf, PathBuf)> {
     names.map(|name| (folder.join(name), PathBuf::from(&modules))).collect()
 }
 
+/// Whether `cargo bench` runs this; `cargo test --benches` does too, but asks for no figures.
+pub(crate) fn is_asked_for_figures() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
+/// The image whose system and kernel fill a benchmark's own image, and its modules: the first that is given, else a fixture.
+pub(crate) fn source() -> (PathBuf, PathBuf) {
+    let fixture = || (support::fixture("openwrt-mini-ib-ext4-combined-efi.img.gz"), support::fixture_modules());
+    given().into_iter().next().unwrap_or_else(fixture)
+}
+
 /// What debugfs is asked for to make the folder `before` the folder `after`, where nothing goes.
 pub(crate) fn requests(before: &Path, after: &Path) -> String {
     let changed = support::listing(after).into_iter().filter_map(|path| {

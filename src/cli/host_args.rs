@@ -112,7 +112,7 @@ impl HostsCheckArguments {
 #[derive(Debug, Args)]
 #[command(after_long_help = BATCH_HELP)]
 pub(super) struct BatchArguments {
-    /// The image (.img or .img.gz); never touched
+    /// The image (.img, .img.gz, .img.zst, .qcow2 or .vmdk); never touched
     pub(super) image: PathBuf,
     /// The hosts file: .toml, .json or .csv, or a folder of them
     #[arg(long, value_name = "FILE|DIR")]
