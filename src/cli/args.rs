@@ -25,7 +25,9 @@ const OVERVIEW: &str = "\
 Output:
   Results go to stdout, errors and progress to stderr. With --format json, stdout
   holds exactly one JSON document: the report, or {\"error\": {kind, message,
-  places, remedy, exit_code}}. Colours and progress appear on a terminal only;
+  places, remedy, exit_code}}. With --format jsonl it holds one JSON object per
+  line and event: `begun` first; `report`, `batch-done` or `error` last; `ibwrt
+  schema events` describes them. Colours and progress appear on a terminal only;
   NO_COLOR is respected. Times in the output come from SOURCE_DATE_EPOCH, else
   from the image itself, so that the same input always gives the same bytes.
 
@@ -78,7 +80,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
-    /// How results are written: text for people, or one JSON document
+    /// How results are written: text for people, one JSON document, or one JSON object per event while it runs
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
     pub(super) format: Format,
     /// Print nothing but errors, and results that are data (JSON, schema, pages)
@@ -92,12 +94,13 @@ pub(super) struct Global {
     pub(super) color: Color,
 }
 
-/// How results are written: text for people, or one JSON document.
+/// How results are written: text for people, one JSON document, or one JSON object per event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     #[default]
     Human,
     Json,
+    Jsonl,
 }
 
 /// When colours are used.
@@ -134,12 +137,13 @@ pub(super) enum Command {
     Overlays(OverlaysArguments),
     Demo(DemoArguments),
     Keygen(KeygenArguments),
-    /// Print the JSON schema of recipes or hosts files
+    /// Print the JSON schema of recipes, hosts files or events
     #[command(
-        long_about = "Print the JSON schema of recipes or hosts files.\n\nEditors use it to complete and check the files \
-                      that --recipe and --hosts take.",
+        long_about = "Print the JSON schema of recipes, hosts files or events.\n\nEditors use it to complete and check the \
+                      files that --recipe and --hosts take; programs, to read the lines of --format jsonl.",
         after_long_help = "Examples:\n  ibwrt schema > ibwrt-recipe.schema.json\n  \
-                           ibwrt schema hosts > ibwrt-hosts.schema.json"
+                           ibwrt schema hosts > ibwrt-hosts.schema.json\n  \
+                           ibwrt schema events > ibwrt-events.schema.json"
     )]
     Schema(SchemaArguments),
     /// Print a completion script for a shell
@@ -444,6 +448,7 @@ pub(super) enum SchemaOf {
     #[default]
     Recipe,
     Hosts,
+    Events,
 }
 
 #[derive(Debug, Args)]

@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &BatchArguments, terminal: &Terminal) -> Result<Exi
         epoch: epoch()?,
     };
     let report = task::batch(&request, terminal.progress())?;
-    terminal.report(&report, || {
+    terminal.report_unless_told(&report, || {
         let mut page = Page::new();
         render(&mut page, &report, arguments);
         page

@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &GraphArguments, terminal: &Terminal) -> Result<Exi
             output.write(&draw())?;
             terminal.report(&report, || page(&report, path))?;
         }
-        _ if terminal.format() == Format::Json => terminal.report(&report, Page::new)?,
+        _ if terminal.format() != Format::Human => terminal.report(&report, Page::new)?,
         _ => terminal.data(&draw())?,
     }
     Ok(ExitCode::SUCCESS)

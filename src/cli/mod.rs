@@ -1,7 +1,7 @@
 //! The command line: clap types, exit codes, progress, human and JSON output.
 //!
 //! Results go to stdout: text for people, or with `--format json` exactly one JSON document, be it the report or
-//! `{"error": …}`. What is for people only (errors, progress) goes to stderr.
+//! `{"error": …}`, or with `--format jsonl` one JSON object per event. What is for people only (errors, progress) goes to stderr.
 
 mod args;
 mod batch;
@@ -10,6 +10,7 @@ mod demo;
 mod expand;
 mod graph;
 mod host_args;
+mod host_bar;
 mod hosts;
 mod input_args;
 mod inspect;
@@ -25,8 +26,10 @@ mod render_growth;
 mod sbom_args;
 mod schema;
 mod sign_args;
+mod stream;
 mod terminal;
 mod verify;
+mod watch;
 mod wish_args;
 
 use std::ffi::OsString;

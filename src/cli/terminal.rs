@@ -10,8 +10,10 @@ use serde::Serialize;
 
 use super::args::{Color, Format, Global};
 use super::page::{Page, Tone};
-use super::progress::Bar;
+use super::stream::Stream;
+use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result};
+use crate::task::{ErrorFacts, Event};
 
 /// Exit code of clap's own usage errors: that of [`ErrorKind::Usage`].
 const USAGE: u8 = ErrorKind::Usage.exit_code();
@@ -45,19 +47,22 @@ pub(super) struct Terminal {
     format: Format,
     quiet: bool,
     verbose: bool,
-    bar: Bar,
+    watch: Watch,
 }
 
 impl Terminal {
     /// As the global options say.
     pub(super) fn new(global: &Global) -> Self {
-        let bar = if global.quiet || !io::stderr().is_terminal() { Bar::hidden() } else { Bar::drawn() };
-        Self { format: global.format, quiet: global.quiet, verbose: global.verbose, bar }
+        let stream = (global.format == Format::Jsonl).then(Stream::stdout);
+        // On one terminal bars would be drawn through the events.
+        let is_mixed = stream.is_some() && io::stdout().is_terminal();
+        let watch = Watch::new(!global.quiet && !is_mixed && io::stderr().is_terminal(), stream);
+        Self { format: global.format, quiet: global.quiet, verbose: global.verbose, watch }
     }
 
-    /// Where long steps tell how far they are.
-    pub(super) fn progress(&self) -> &Bar {
-        &self.bar
+    /// Where long steps tell how far they are, and jobs what happens.
+    pub(super) fn progress(&self) -> &Watch {
+        &self.watch
     }
 
     /// How reports are written.
@@ -75,10 +80,25 @@ impl Terminal {
     /// # Errors
     /// stdout refuses; a reader that went away is no error.
     pub(super) fn report(&self, report: &impl Serialize, page: impl FnOnce() -> Page) -> Result<()> {
-        match (self.format, self.quiet) {
-            (Format::Json, _) => self.data(&json(report)?),
-            (Format::Human, true) => Ok(()),
-            (Format::Human, false) => print(page().text()),
+        match self.watch.stream() {
+            Some(stream) => {
+                stream.event(&Event::Report { report: serde_json::to_value(report).map_err(not_json)? });
+                stream.finish()
+            }
+            None => self.report_unless_told(report, page),
+        }
+    }
+
+    /// The same for a report that the events have told already.
+    ///
+    /// # Errors
+    /// As [`Terminal::report`].
+    pub(super) fn report_unless_told(&self, report: &impl Serialize, page: impl FnOnce() -> Page) -> Result<()> {
+        match (self.watch.stream(), self.format, self.quiet) {
+            (Some(stream), ..) => stream.finish(),
+            (None, Format::Human, true) => Ok(()),
+            (None, Format::Human, false) => print(page().text()),
+            (None, Format::Json | Format::Jsonl, _) => self.data(&json(report)?),
         }
     }
 
@@ -100,16 +120,8 @@ impl Terminal {
     /// Prints `error`; the answer is its exit code.
     pub(super) fn error(&self, error: &Error) -> ExitCode {
         let code = error.kind().exit_code();
-        if self.format == Format::Json {
-            let object = ErrorObject {
-                kind: kind_name(error.kind()),
-                message: error.message().to_owned(),
-                places: error.places().iter().rev().cloned().collect(),
-                remedy: error.remedy_text().map(str::to_owned),
-                exit_code: code,
-            };
-            print_error_object(object);
-        }
+        self.watch.clear();
+        print_error(error.into(), self.format, self.watch.stream());
         complain(error_page(error).text());
         ExitCode::from(code)
     }
@@ -125,32 +137,15 @@ fn error_page(error: &Error) -> Page {
     page
 }
 
-/// An error for programs. Places are listed from the outside in.
-#[derive(Serialize)]
-struct ErrorObject {
-    kind: &'static str,
-    message: String,
-    places: Vec<String>,
-    remedy: Option<String>,
-    exit_code: u8,
-}
-
-fn kind_name(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Check => "check",
-        ErrorKind::Usage => "usage",
-        ErrorKind::Unsupported => "unsupported",
-        ErrorKind::Corrupt => "corrupt",
-        ErrorKind::Io => "io",
-    }
-}
-
-fn print_error_object(error: ErrorObject) {
+/// Prints an error for programs, where these are who reads.
+fn print_error(error: ErrorFacts, format: Format, stream: Option<&Stream>) {
     #[derive(Serialize)]
     struct Document {
-        error: ErrorObject,
+        error: ErrorFacts,
     }
-    if let Ok(text) = json(&Document { error }) {
+    if let Some(stream) = stream {
+        stream.event(&Event::Error { error });
+    } else if let (Format::Json, Ok(text)) = (format, json(&Document { error })) {
         // The error itself follows on stderr; there is nobody left to tell that stdout refused.
         let _ = print(&text);
     }
@@ -158,12 +153,17 @@ fn print_error_object(error: ErrorObject) {
 
 /// Prints what clap has to say: help and version on stdout, usage errors on stderr.
 pub(super) fn clap_answer(error: &clap::Error, format: Format) -> ExitCode {
-    if error.use_stderr() && format == Format::Json {
+    if error.use_stderr() && format != Format::Human {
         let text = error.render().to_string();
         let mut parts = text.splitn(2, "\n\n");
         let message = parts.next().unwrap_or_default().trim_start_matches("error: ").trim().to_owned();
         let remedy = parts.next().map(|rest| rest.trim().to_owned());
-        print_error_object(ErrorObject { kind: "usage", message, places: Vec::new(), remedy, exit_code: USAGE });
+        let facts = ErrorFacts { kind: ErrorKind::Usage, message, places: Vec::new(), remedy, exit_code: USAGE };
+        let stream = (format == Format::Jsonl).then(Stream::stdout);
+        if let Some(stream) = &stream {
+            stream.event(&Event::begun());
+        }
+        print_error(facts, format, stream.as_ref());
     }
     // A reader that went away (`ibwrt --help | head -1`) is no error.
     let _ = error.print();
@@ -175,10 +175,14 @@ pub(super) fn clap_answer(error: &clap::Error, format: Format) -> ExitCode {
 /// # Errors
 /// A value that JSON cannot hold (a path that is not UTF-8).
 pub(super) fn json(value: &impl Serialize) -> Result<String> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::unsupported(format!("the report cannot be written as JSON: {error}")))?;
+    let mut text = serde_json::to_string_pretty(value).map_err(not_json)?;
     text.push('\n');
     Ok(text)
+}
+
+/// The error of a value that JSON cannot hold.
+pub(super) fn not_json(error: serde_json::Error) -> Error {
+    Error::unsupported(format!("the report cannot be written as JSON: {error}"))
 }
 
 fn print(text: &str) -> Result<()> {

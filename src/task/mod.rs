@@ -4,6 +4,7 @@
 mod authenticity;
 mod batch;
 mod demo;
+mod event;
 mod evidence;
 mod expand;
 mod given_kernel;
@@ -34,6 +35,7 @@ mod wishes;
 
 pub(crate) use batch::{BatchReport, BatchRequest, HostStatus, batch};
 pub(crate) use demo::{DemoRoot, demo};
+pub(crate) use event::{ErrorFacts, Event, Observer, event_schema};
 pub(crate) use expand::{ExpandReport, ExpandRequest, expand};
 pub(crate) use graph::{GraphReport, graph};
 #[cfg(test)]

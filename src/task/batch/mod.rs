@@ -5,6 +5,7 @@ mod folder;
 mod ground;
 mod inputs;
 mod report;
+mod told;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,6 +19,7 @@ use crate::progress::Progress;
 use crate::recipe::CommandLineWishes;
 use crate::seal::Output;
 
+use super::event::Observer;
 use super::hosts::check_output;
 use super::medium::Medium;
 use super::steps::{self, Opened, Wished};
@@ -65,9 +67,9 @@ struct Item {
 /// # Errors
 /// Those of the image and of the hosts file, before anything is written; I/O in the output's folder. A host that fails is a
 /// row of the report.
-pub(crate) fn batch(request: &BatchRequest, progress: &dyn Progress) -> Result<BatchReport> {
+pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<BatchReport> {
     let renderer = Renderer::new(Hosts::read(&request.hosts)?, &request.wishes, &request.name)?;
-    let opened = steps::open(&Input::Image(request.image.clone()), progress)?;
+    let opened = steps::open(&Input::Image(request.image.clone()), observer)?;
     let rows = survey(&renderer, |_, recipe, resolved| {
         check_output(&recipe.output, &request.name)?;
         let wished = steps::resolved_wished(&recipe.recipe, resolved, &opened.shelf)?;
@@ -82,20 +84,24 @@ pub(crate) fn batch(request: &BatchRequest, progress: &dyn Progress) -> Result<B
     let work = Work { request, opened: &opened, renderer: &renderer, grounds: Grounds::default() };
     let mut outcomes: Vec<Option<HostOutcome>> = items.iter().map(|_| None).collect();
     let mut failure = None;
-    progress.begin("Hosts", Some(items.len() as u64));
+    let begun = Instant::now();
+    observer.event(&told::batch_begun(request, &opened, items.len(), kept.iter().flatten().count()));
     parallel::each(
         items.len(),
         |number| {
             let (item, host) = (items.get(number)?, renderer.hosts().get(number)?);
+            observer.event(&told::host_begun(&item.row));
             Some(match kept.get(number).cloned().flatten() {
                 Some(done) => HostOutcome::done(&item.row, done, true, 0.0),
                 None => work.outcome(host, item),
             })
         },
         |number, outcome| {
-            progress.advance(1);
             let Some(outcome) = outcome else { return true };
             let noted = outcome.done.as_ref().map_or(Ok(()), |done| folder.note(&outcome.output, done));
+            if let Some(event) = told::host_ended(&outcome) {
+                observer.event(&event);
+            }
             let goes_on = noted.is_ok() && !(request.fail_fast && outcome.status == HostStatus::Failed);
             failure = failure.take().or(noted.err());
             if let Some(slot) = outcomes.get_mut(number) {
@@ -104,12 +110,15 @@ pub(crate) fn batch(request: &BatchRequest, progress: &dyn Progress) -> Result<B
             goes_on
         },
     );
-    progress.end();
     let outcomes = items.iter().zip(outcomes);
     let hosts = outcomes.map(|(item, outcome)| outcome.unwrap_or_else(|| HostOutcome::not_begun(&item.row))).collect();
     let report = BatchReport::new(&opened, hosts);
     folder.close(&report)?;
-    failure.map_or(Ok(report), Err)
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    observer.event(&told::batch_done(&report, begun));
+    Ok(report)
 }
 
 /// What making a host needs beside it.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::hosts::HostRow;
 
+use super::super::event::ErrorFacts;
 use super::super::steps::Opened;
 use super::folder::Done;
 
@@ -49,6 +50,9 @@ pub(crate) struct HostOutcome {
     pub(crate) remedy: Option<String>,
     /// Of this run.
     pub(crate) run: Run,
+    /// `error` and `remedy`, in parts.
+    #[serde(skip)]
+    pub(crate) failure: Option<ErrorFacts>,
 }
 
 impl HostOutcome {
@@ -61,6 +65,7 @@ impl HostOutcome {
             error: Some(error.to_string()),
             remedy: error.remedy_text().map(str::to_owned),
             run: Run { kept: false, seconds },
+            failure: Some(error.into()),
             ..Self::new(row, HostStatus::Failed)
         }
     }
@@ -78,6 +83,7 @@ impl HostOutcome {
             error: None,
             remedy: None,
             run: Run { kept: false, seconds: 0.0 },
+            failure: None,
         }
     }
 }
