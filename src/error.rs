@@ -81,7 +81,11 @@ impl Error {
 
     /// The operating system failed a request on `path`; `action` is a verb phrase such as "read" or "create".
     pub fn io(action: &str, path: &Path, source: std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         let mut error = Self::new(ErrorKind::Io, format!("cannot {action} {}: {source}", path.display()));
+        if matches!(source.kind(), StorageFull | QuotaExceeded) {
+            error = error.remedy("make room on that filesystem, or choose another");
+        }
         error.0.source = Some(Box::new(source));
         error
     }

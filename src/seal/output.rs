@@ -256,19 +256,13 @@ pub(super) fn cannot_create(path: &Path, folder: &Path, error: io::Error) -> Err
             format!("make the folder {} writable for your user, or choose another", folder.display())
         }
         ErrorKind::ReadOnlyFilesystem => "choose a folder on a filesystem that can be written".into(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that filesystem, or choose another".into(),
         _ => return Error::io("create", path, error),
     };
     Error::io("create", path, error).remedy(remedy)
 }
 
 pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Error::io("write", path, error).remedy("make room on that filesystem, or choose another")
-        }
-        _ => Error::io("write", path, error),
-    }
+    Error::io("write", path, error)
 }
 
 #[cfg(test)]

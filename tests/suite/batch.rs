@@ -1,7 +1,9 @@
 //! Many hosts from one image.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -153,7 +155,7 @@ fn a_folder_with_other_files_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn outputs_are_the_same_with_any_number_of_threads_and_foreign_programs_take_them() {
+fn outputs_are_the_same_with_any_number_of_threads() {
     const IMAGE: &str = "openwrt-mini-ib-ext4-combined-efi.img.gz";
     let site = site(12);
     for threads in ["1", "2", "8"] {
@@ -161,8 +163,39 @@ fn outputs_are_the_same_with_any_number_of_threads_and_foreign_programs_take_the
     }
     let first = contents(&site.path().join("1"));
     assert!(first == contents(&site.path().join("2")) && first == contents(&site.path().join("8")));
-    for number in [0, 7, 11] {
-        let image = site.path().join(format!("1/h{number:03}.img.gz"));
+}
+
+/// `verify` of a host's output with all that was wished for it.
+fn verify(folder: &Path, number: usize) -> Ran {
+    let (image, address) = (format!("out/h{number:03}.img.gz"), format!("ipoib.address=10.10.0.{}/16", number + 1));
+    let mut arguments = vec!["verify", &image, "--overlay", "connectx3", "--overlay", "ipoib", "--set", &address];
+    if number.is_multiple_of(3) {
+        arguments.extend(["--overlay", "rdma-tools"]);
+    }
+    ibwrt(folder, arguments)
+}
+
+#[test]
+fn every_output_of_two_hundred_passes_verify_and_foreign_programs_take_them() {
+    const HOSTS: usize = 200;
+    let site = site(HOSTS);
+    batch(site.path(), "openwrt-mini-ib-ext4-combined-efi.img.gz", &[]).expect_status(0);
+    let sums = std::fs::read_to_string(site.path().join("out/sha256sums")).unwrap();
+    let digests: BTreeSet<&str> = sums.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(digests.len(), HOSTS, "no two hosts have the same image");
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let number @ 0..HOSTS = next.fetch_add(1, Ordering::Relaxed) {
+                    verify(site.path(), number).expect_status(0);
+                }
+            });
+        }
+    });
+    verify_of_another_host_fails(site.path());
+    for number in [0, 77, 199] {
+        let image = site.path().join(format!("out/h{number:03}.img.gz"));
         let disk = raw_disk(&image);
         let [_, root] = partitions(&disk);
         let path = site.path().join("root");
@@ -173,11 +206,18 @@ fn outputs_are_the_same_with_any_number_of_threads_and_foreign_programs_take_the
                 .text()
                 .contains(&format!("10.10.0.{}/16", number + 1))
         );
-        let address = format!("ipoib.address=10.10.0.{}/16", number + 1);
-        let verify =
-            ["verify", image.to_str().unwrap(), "--overlay", "connectx3", "--overlay", "ipoib", "--set", &address];
-        ibwrt(site.path(), verify).expect_status(0);
+        assert!(
+            run(tool("debugfs").args(["-R", "cat /etc/wpa.psk"]).arg(&path))
+                .text()
+                .ends_with(&format!(" of h{number:03}"))
+        );
     }
+}
+
+/// What a host was not given is missed.
+fn verify_of_another_host_fails(folder: &Path) {
+    std::fs::copy(folder.join("out/h001.img.gz"), folder.join("out/h004.img.gz")).unwrap();
+    verify(folder, 4).expect_status(1);
 }
 
 #[test]

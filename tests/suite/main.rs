@@ -15,6 +15,7 @@ mod boot;
 mod cases;
 mod erofs;
 mod expand;
+mod full_disk;
 mod graph;
 mod growth;
 mod kernel_swap;

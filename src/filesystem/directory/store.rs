@@ -182,10 +182,5 @@ fn shown(key: &Path) -> String {
 }
 
 fn failed(action: &str, key: &Path, error: io::Error) -> Error {
-    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let error = Error::io(action, Path::new(&shown(key)), error);
-    match is_full {
-        true => error.remedy("make room on that filesystem, or choose another"),
-        false => error,
-    }
+    Error::io(action, Path::new(&shown(key)), error)
 }

@@ -8,9 +8,10 @@ mod report;
 mod told;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::hosts::{Host, HostRow, Hosts, Renderer, survey};
 use crate::overlay;
 use crate::parallel;
@@ -65,8 +66,8 @@ struct Item {
 /// Makes an image for every host.
 ///
 /// # Errors
-/// Those of the image and of the hosts file, before anything is written; I/O in the output's folder. A host that fails is a
-/// row of the report.
+/// Those of the image and of the hosts file, before anything is written; I/O in the output's folder, such as a full disk,
+/// after which no further host is begun. A host that fails otherwise is a row of the report.
 pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<BatchReport> {
     let renderer = Renderer::new(Hosts::read(&request.hosts)?, &request.wishes, &request.name)?;
     let opened = steps::open(&Input::Image(request.image.clone()), observer)?;
@@ -81,7 +82,8 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
         let item = items.get(number)?;
         folder.kept(&item.row.output, &item.inputs).filter(|_| !request.force)
     });
-    let work = Work { request, opened: &opened, renderer: &renderer, grounds: Grounds::default() };
+    let work =
+        Work { request, opened: &opened, renderer: &renderer, grounds: Grounds::default(), refused: OnceLock::new() };
     let mut outcomes: Vec<Option<HostOutcome>> = items.iter().map(|_| None).collect();
     let mut failure = None;
     let begun = Instant::now();
@@ -102,7 +104,8 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
             if let Some(event) = told::host_ended(&outcome) {
                 observer.event(&event);
             }
-            let goes_on = noted.is_ok() && !(request.fail_fast && outcome.status == HostStatus::Failed);
+            let is_stopped = request.fail_fast && outcome.status == HostStatus::Failed;
+            let goes_on = noted.is_ok() && work.refused.get().is_none() && !is_stopped;
             failure = failure.take().or(noted.err());
             if let Some(slot) = outcomes.get_mut(number) {
                 *slot = Some(outcome);
@@ -113,10 +116,11 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
     let outcomes = items.iter().zip(outcomes);
     let hosts = outcomes.map(|(item, outcome)| outcome.unwrap_or_else(|| HostOutcome::not_begun(&item.row))).collect();
     let report = BatchReport::new(&opened, hosts);
-    folder.close(&report)?;
-    if let Some(failure) = failure {
+    let closed = folder.close(&report);
+    if let Some(failure) = work.refused.get().map(Error::again).or(failure) {
         return Err(failure);
     }
+    closed?;
     observer.event(&told::batch_done(&report, begun));
     Ok(report)
 }
@@ -127,6 +131,8 @@ struct Work<'a> {
     opened: &'a Opened,
     renderer: &'a Renderer,
     grounds: Grounds,
+    /// What the operating system refused first, which it would to every other host as well.
+    refused: OnceLock<Error>,
 }
 
 impl Work<'_> {
@@ -151,7 +157,12 @@ impl Work<'_> {
         let seconds = begun.elapsed().as_secs_f64();
         match rendered {
             Ok(done) => HostOutcome::done(&item.row, done, false, seconds),
-            Err(error) => HostOutcome::failed(&item.row, &error, seconds),
+            Err(error) => {
+                if error.kind() == ErrorKind::Io {
+                    let _ = self.refused.set(error.again().at(format!("host {}", item.row.name)));
+                }
+                HostOutcome::failed(&item.row, &error, seconds)
+            }
         }
     }
 
