@@ -1,22 +1,21 @@
 //! Work on many things by several threads of one's own: unlike in a pool, whoever waits for another's answer never works on
 //! a second thing meanwhile.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 
 /// Calls `work` with each number below `count`, on as many threads as the pool has, and `take` on this thread with what comes
-/// of it, in the order in which it comes. Nothing new is begun once `take` says `false`.
-pub(crate) fn each<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync, mut take: impl FnMut(usize, R) -> bool) {
+/// of it, in the order in which it comes.
+pub(crate) fn each<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync, mut take: impl FnMut(usize, R)) {
     let next = AtomicUsize::new(0);
-    let stopped = AtomicBool::new(false);
     let (sender, receiver) = channel();
     thread::scope(|scope| {
         for _ in 0..rayon::current_num_threads().min(count) {
             let sender = sender.clone();
-            let (next, stopped, work) = (&next, &stopped, &work);
+            let (next, work) = (&next, &work);
             scope.spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
+                loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= count || sender.send((number, work(number))).is_err() {
                         break;
@@ -26,9 +25,7 @@ pub(crate) fn each<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync, mut 
         }
         drop(sender);
         for (number, result) in receiver {
-            if !take(number, result) {
-                stopped.store(true, Ordering::Relaxed);
-            }
+            take(number, result);
         }
     });
 }
@@ -40,7 +37,6 @@ pub(crate) fn map<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync) -> Ve
         if let Some(slot) = results.get_mut(number) {
             *slot = Some(result);
         }
-        true
     });
     results.into_iter().flatten().collect()
 }

@@ -171,10 +171,17 @@ output was kept from an earlier run, and the seconds that it took.
 Exit codes:
   0  every host has its output
   1  a host failed; report.json tells which and why
+  5  the system refused to write, such as for want of room: what was made stays,
+     and the next run goes on from there
   2 to 5  nothing could be begun; `ibwrt --help` tells
+
+With --format jsonl every host is told as it begins and ends, one JSON object per
+line; `ibwrt schema events` describes them.
 
 Examples:
   ibwrt batch image.img.gz --hosts hosts.toml --modules linux-6.6.106 -o images
   ibwrt batch image.img.gz --hosts hosts.csv --recipe site.toml -o images \\
       --name '{{ host.name }}.img'
+  ibwrt batch image.img.gz --hosts hosts.toml -o images --format jsonl |
+      jq -r 'select(.event == \"host-failed\") | .host'
   (cd images && sha256sum -c sha256sums)";

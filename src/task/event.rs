@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::plan::Finding;
 use crate::progress::Progress;
 
-/// Version of the events' form. A key more in an event is no new version; one less, or one that means something else, is.
+/// Version of the events' form. A key or an event more is no new version; one less, or one that means something else, is.
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
 /// Receives what happens, in the order in which it does; calls come from one thread at a time or from many.

@@ -14,6 +14,7 @@ mod batch;
 mod boot;
 mod cases;
 mod erofs;
+mod events;
 mod expand;
 mod full_disk;
 mod graph;

@@ -9,6 +9,7 @@ mod told;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -71,19 +72,22 @@ struct Item {
 pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<BatchReport> {
     let renderer = Renderer::new(Hosts::read(&request.hosts)?, &request.wishes, &request.name)?;
     let opened = steps::open(&Input::Image(request.image.clone()), observer)?;
+    observer.begin("Rendering the hosts", None);
     let rows = survey(&renderer, |_, recipe, resolved| {
         check_output(&recipe.output, &request.name)?;
         let wished = steps::resolved_wished(&recipe.recipe, resolved, &opened.shelf)?;
         inputs::digest(request, &opened, &wished, &recipe.output)
     })?;
+    observer.end();
     let items: Vec<Item> = rows.into_iter().map(|(row, inputs)| Item { row, inputs }).collect();
     let mut folder = Folder::open(&request.folder)?;
+    observer.begin("Looking at what earlier runs made", None);
     let kept: Vec<Option<Done>> = parallel::map(items.len(), |number| {
         let item = items.get(number)?;
         folder.kept(&item.row.output, &item.inputs).filter(|_| !request.force)
     });
-    let work =
-        Work { request, opened: &opened, renderer: &renderer, grounds: Grounds::default(), refused: OnceLock::new() };
+    observer.end();
+    let work = Work::new(request, &opened, &renderer);
     let mut outcomes: Vec<Option<HostOutcome>> = items.iter().map(|_| None).collect();
     let mut failure = None;
     let begun = Instant::now();
@@ -92,25 +96,25 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
         items.len(),
         |number| {
             let (item, host) = (items.get(number)?, renderer.hosts().get(number)?);
+            let kept = kept.get(number).cloned().flatten();
+            // What is kept needs no work, so it is in the report however this run ends.
+            if kept.is_none() && work.stopped.load(Ordering::Relaxed) {
+                return None;
+            }
             observer.event(&told::host_begun(&item.row));
-            Some(match kept.get(number).cloned().flatten() {
-                Some(done) => HostOutcome::done(&item.row, done, true, 0.0),
-                None => work.outcome(host, item),
-            })
+            Some(kept.map_or_else(|| work.outcome(host, item), |done| HostOutcome::done(&item.row, done, true, 0.0)))
         },
         |number, outcome| {
-            let Some(outcome) = outcome else { return true };
+            let Some(outcome) = outcome else { return };
             let noted = outcome.done.as_ref().map_or(Ok(()), |done| folder.note(&outcome.output, done));
             if let Some(event) = told::host_ended(&outcome) {
                 observer.event(&event);
             }
-            let is_stopped = request.fail_fast && outcome.status == HostStatus::Failed;
-            let goes_on = noted.is_ok() && work.refused.get().is_none() && !is_stopped;
+            work.stopped.fetch_or(noted.is_err(), Ordering::Relaxed);
             failure = failure.take().or(noted.err());
             if let Some(slot) = outcomes.get_mut(number) {
                 *slot = Some(outcome);
             }
-            goes_on
         },
     );
     let outcomes = items.iter().zip(outcomes);
@@ -133,9 +137,16 @@ struct Work<'a> {
     grounds: Grounds,
     /// What the operating system refused first, which it would to every other host as well.
     refused: OnceLock<Error>,
+    /// Whether no further host is begun.
+    stopped: AtomicBool,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(request: &'a BatchRequest, opened: &'a Opened, renderer: &'a Renderer) -> Self {
+        let grounds = Grounds::default();
+        Self { request, opened, renderer, grounds, refused: OnceLock::new(), stopped: AtomicBool::new(false) }
+    }
+
     fn outcome(&self, host: &Host, item: &Item) -> HostOutcome {
         let begun = Instant::now();
         let rendered = self.renderer.render(host).and_then(|rendered| {
@@ -158,9 +169,12 @@ impl Work<'_> {
         match rendered {
             Ok(done) => HostOutcome::done(&item.row, done, false, seconds),
             Err(error) => {
-                if error.kind() == ErrorKind::Io {
+                let is_refused = error.kind() == ErrorKind::Io;
+                if is_refused {
                     let _ = self.refused.set(error.again().at(format!("host {}", item.row.name)));
                 }
+                // Said by who failed, so that a thread fails at most once.
+                self.stopped.fetch_or(is_refused || self.request.fail_fast, Ordering::Relaxed);
                 HostOutcome::failed(&item.row, &error, seconds)
             }
         }

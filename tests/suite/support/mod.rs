@@ -2,6 +2,7 @@
 
 mod cpio;
 mod disk;
+mod events;
 pub(crate) mod folder;
 mod judge;
 mod kmodloader;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use cpio::Archive;
 pub(crate) use disk::{Partition, SECTOR, partitions, raw_disk, write_partition};
+pub(crate) use events::{End, Events};
 pub(crate) use folder::{User, is_root};
 pub(crate) use judge::{Job, judge};
 pub(crate) use kmodloader::{Insertion, load_order};

@@ -30,6 +30,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-img", "qemu-utils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("resize2fs", "e2fsprogs"),
+    ("script", "bsdutils"),
     ("setpriv", "util-linux"),
     ("sgdisk", "gdisk"),
     ("signify-openbsd", "signify-openbsd"),
