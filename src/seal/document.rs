@@ -44,7 +44,7 @@ impl Document {
     /// # Errors
     /// I/O; usage when the output came into being since it was prepared. No temporary file stays behind.
     pub(crate) fn write(mut self, text: &str) -> Result<()> {
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.as_file().sync_all());
+        let written = self.file.as_file_mut().write_all(text.as_bytes()).and_then(|()| self.file.as_file().sync_all());
         written.map_err(|error| cannot_write(&self.path, error))?;
         persist(self.file, &self.path, self.force)
     }

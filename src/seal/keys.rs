@@ -73,7 +73,7 @@ fn private_in(folder: &Path) -> io::Result<NamedTempFile> {
 
 fn filled(file: io::Result<NamedTempFile>, text: &str, path: &Path) -> Result<NamedTempFile> {
     let mut file = file.map_err(|error| cannot_create(path, &folder_of(path), error))?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all());
+    let written = file.as_file_mut().write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all());
     written.map_err(|error| cannot_write(path, error))?;
     Ok(file)
 }

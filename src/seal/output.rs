@@ -154,7 +154,8 @@ pub(crate) fn digest_as(form: Form, disk: &Disk, progress: &dyn Progress) -> Res
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     let folder = folder_of(path);
     let mut file = temporary_in(&folder).map_err(|error| cannot_create(path, &folder, error))?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|error| cannot_write(path, error))?;
+    let written = file.as_file_mut().write_all(content).and_then(|()| file.as_file().sync_all());
+    written.map_err(|error| cannot_write(path, error))?;
     persist(file, path, true)
 }
 

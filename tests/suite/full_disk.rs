@@ -48,6 +48,7 @@ fn batch(folder: &Path, output: &str) -> Ran {
 fn tells_that_it_is_full(ran: &Ran) {
     let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("No space left on device") && said.contains("help: make room on that filesystem"), "{ran}");
+    assert!(!said.contains(".part"), "a name is told that nobody gave: {ran}");
 }
 
 /// The files of a folder with their contents; the report without what it tells of the run.
@@ -99,7 +100,7 @@ fn a_batch_on_a_full_disk_says_so_leaves_nothing_half_written_and_goes_on_once_t
 }
 
 #[test]
-fn a_patch_on_a_full_disk_leaves_nothing_behind() {
+fn a_patch_or_a_picture_on_a_full_disk_leaves_nothing_behind() {
     let site = tempfile::tempdir().unwrap();
     let Some(_disk) = SmallDisk::mounted(&site.path().join("full"), 200) else { return };
     let (image, modules) = (fixture(IMAGE), fixture_modules());
@@ -111,4 +112,8 @@ fn a_patch_on_a_full_disk_leaves_nothing_behind() {
         tells_that_it_is_full(&ran);
         assert_eq!(listing(&site.path().join("full")), [""; 0], "{name}");
     }
+    std::fs::write(site.path().join("full/filler"), vec![1; 196 * 1024]).unwrap();
+    let words = ["graph", image.to_str().unwrap(), "--all", "-o", "full/a.svg"];
+    tells_that_it_is_full(&ibwrt(site.path(), words).expect_status(5));
+    assert_eq!(listing(&site.path().join("full")), ["filler"]);
 }
