@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::host_args::BatchArguments;
 use super::page::{Page, Tone, number};
 use super::patch::epoch;
+use super::shard_args::Slice;
 use super::terminal::Terminal;
 use super::wish_args::to_wishes;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,10 +16,12 @@ pub(super) fn run(arguments: &BatchArguments, terminal: &Terminal) -> Result<Exi
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
         pool.map_err(|error| Error::usage(format!("--threads {threads}: {error}")))?;
     }
+    let slice = arguments.sharding.slice(&|name| std::env::var(name).ok())?;
     let request = BatchRequest {
         image: arguments.image.clone(),
         hosts: arguments.hosts.clone(),
         folder: arguments.output.clone(),
+        shard: slice.as_ref().map(|slice| slice.shard),
         wishes: to_wishes(&arguments.wishes, &arguments.additions, &arguments.kernel),
         name: arguments.name().to_owned(),
         keep_debug: arguments.keep_debug,
@@ -31,14 +34,14 @@ pub(super) fn run(arguments: &BatchArguments, terminal: &Terminal) -> Result<Exi
     let report = task::batch(&request, terminal.progress())?;
     terminal.report_unless_told(&report, || {
         let mut page = Page::new();
-        render(&mut page, &report, arguments);
+        render(&mut page, &report, arguments, slice.as_ref());
         page
     })?;
     let is_complete = report.count(HostStatus::Done) == report.hosts.len();
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Check.exit_code()) })
 }
 
-fn render(page: &mut Page, report: &BatchReport, arguments: &BatchArguments) {
+fn render(page: &mut Page, report: &BatchReport, arguments: &BatchArguments, slice: Option<&Slice>) {
     for host in &report.hosts {
         let Some(error) = &host.error else { continue };
         page.labelled(&format!("{}:", host.host), Tone::Bad, error);
@@ -47,6 +50,14 @@ fn render(page: &mut Page, report: &BatchReport, arguments: &BatchArguments) {
         }
     }
     page.gap();
+    if let (Some(slice), Some(part)) = (slice, &report.shard) {
+        let (own, all) = (report.hosts.len(), number(part.all_hosts.len(), "host"));
+        page.labelled(
+            &format!("{}:", slice.shard),
+            Tone::Strong,
+            &format!("{own} of {all}, as {} says", slice.said_by),
+        );
+    }
     let kept = report.hosts.iter().filter(|host| host.run.kept).count();
     let (done, failed) = (report.count(HostStatus::Done), report.count(HostStatus::Failed));
     let tone = if done == report.hosts.len() { Tone::Good } else { Tone::Bad };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::shard_args::Sharding;
 use super::wish_args::{Additions, Kernel, Wishes, to_wishes};
 use crate::task::HostsRequest;
 
@@ -132,6 +133,8 @@ pub(super) struct BatchArguments {
     pub(super) additions: Additions,
     #[command(flatten)]
     pub(super) kernel: Kernel,
+    #[command(flatten)]
+    pub(super) sharding: Sharding,
     /// Make every host again, whatever an earlier run made
     #[arg(short, long, help_heading = "Running")]
     pub(super) force: bool,
@@ -168,6 +171,15 @@ over host, group, top of the hosts file and recipe file, in this order.
 report.json depends on the inputs alone, but for the objects `run`: whether an
 output was kept from an earlier run, and the seconds that it took.
 
+Shards:
+  Shard K of N takes every N-th host, beginning with the K-th. It checks all of
+  the hosts file, and writes report.K-of-N.json and sha256sums.K-of-N. Shards may
+  share a folder, or have folders of their own.
+
+  Without --shard a task of a Slurm array (SLURM_ARRAY_TASK_ID, _COUNT, _MIN, _STEP)
+  makes its shard, and so does a pod of a Kubernetes Indexed Job
+  (JOB_COMPLETION_INDEX; IBWRT_SHARD_COUNT must say of how many). It says so.
+
 Exit codes:
   0  every host has its output
   1  a host failed; report.json tells which and why
@@ -182,6 +194,7 @@ Examples:
   ibwrt batch image.img.gz --hosts hosts.toml --modules linux-6.6.106 -o images
   ibwrt batch image.img.gz --hosts hosts.csv --recipe site.toml -o images \\
       --name '{{ host.name }}.img'
+  ibwrt batch image.img.gz --hosts hosts.toml -o images --shard 1/4
   ibwrt batch image.img.gz --hosts hosts.toml -o images --format jsonl |
       jq -r 'select(.event == \"host-failed\") | .host'
   (cd images && sha256sum -c sha256sums)";

@@ -25,6 +25,7 @@ mod render_edits;
 mod render_growth;
 mod sbom_args;
 mod schema;
+mod shard_args;
 mod sign_args;
 mod stream;
 mod terminal;

@@ -27,6 +27,6 @@ pub(crate) use form::check_ending;
 pub(crate) use gzip::Rehearsal;
 pub(crate) use keys::KeyFiles;
 pub(crate) use listed::ListedDigests;
-pub(crate) use output::{Filled, Output, digest_as, exists, replace_file};
+pub(crate) use output::{Filled, Output, digest_as, exists, is_temporary, replace_file_as};
 pub(crate) use sign::{FileMessage, Signer, read_range, read_small, sha256_of, signature_of};
 pub(crate) use sums::{check_sums, update_sums};

@@ -49,6 +49,14 @@ impl Output {
     /// Usage when the ending is unknown, the output is the input, exists already, is no file, or lies in no folder;
     /// I/O when the folder cannot be written.
     pub(crate) fn prepare(path: &Path, input: Option<&Path>, force: bool) -> Result<Self> {
+        Self::prepare_as("", path, input, force)
+    }
+
+    /// The same; the temporary file's name says that it is `whose`, as [`is_temporary`] tells.
+    ///
+    /// # Errors
+    /// As [`Output::prepare`].
+    pub(crate) fn prepare_as(whose: &str, path: &Path, input: Option<&Path>, force: bool) -> Result<Self> {
         let form = form_of(path)?;
         let folder = folder_of(path);
         check_folder(&folder)?;
@@ -57,7 +65,7 @@ impl Output {
         } else if !force && fs::symlink_metadata(path).is_ok() {
             return Err(exists(path));
         }
-        let file = temporary_in(&folder).map_err(|error| cannot_create(path, &folder, error))?;
+        let file = temporary_of(whose, &folder).map_err(|error| cannot_create(path, &folder, error))?;
         Ok(Self { path: path.to_owned(), form, force, rehearsal: None, file })
     }
 
@@ -152,8 +160,16 @@ pub(crate) fn digest_as(form: Form, disk: &Disk, progress: &dyn Progress) -> Res
 /// # Errors
 /// I/O.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
+    replace_file_as("", path, content)
+}
+
+/// The same; the temporary file's name says that it is `whose`, as [`is_temporary`] tells.
+///
+/// # Errors
+/// I/O.
+pub(crate) fn replace_file_as(whose: &str, path: &Path, content: &[u8]) -> Result<()> {
     let folder = folder_of(path);
-    let mut file = temporary_in(&folder).map_err(|error| cannot_create(path, &folder, error))?;
+    let mut file = temporary_of(whose, &folder).map_err(|error| cannot_create(path, &folder, error))?;
     let written = file.as_file_mut().write_all(content).and_then(|()| file.as_file().sync_all());
     written.map_err(|error| cannot_write(path, error))?;
     persist(file, path, true)
@@ -228,8 +244,25 @@ fn is_same_file(path: &Path, metadata: &Metadata, input: &Path) -> bool {
 /// A temporary file in `folder`. Images hold no secrets that others may not read as a rule, and web servers must read
 /// them: the mode is 0644 as far as the umask allows.
 pub(super) fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    temporary_of("", folder)
+}
+
+/// What the names of temporary files begin and end with.
+const TEMPORARY: (&str, &str) = (".ibwrt-", ".part");
+
+/// Whether `name` is that of a temporary file: one that is `whose`, or with `None` any.
+pub(crate) fn is_temporary(name: &str, whose: Option<&str>) -> bool {
+    let inner = name.strip_prefix(TEMPORARY.0).and_then(|rest| rest.strip_suffix(TEMPORARY.1));
+    inner.is_some_and(|inner| whose.is_none_or(|whose| inner.rsplit_once('-').map_or("", |(owner, _)| owner) == whose))
+}
+
+fn temporary_of(whose: &str, folder: &Path) -> io::Result<NamedTempFile> {
+    let prefix = match whose {
+        "" => TEMPORARY.0.to_owned(),
+        whose => format!("{}{whose}-", TEMPORARY.0),
+    };
     let mut builder = Builder::new();
-    builder.prefix(".ibwrt-").suffix(".part");
+    builder.prefix(&prefix).suffix(TEMPORARY.1);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

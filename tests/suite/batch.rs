@@ -24,7 +24,7 @@ content = "{{ secret('psk') }} of {{ host.name }}"
 "#;
 
 /// A folder with a hosts file of `count` hosts, every third in a group, and the secret that it reads.
-fn site(count: usize) -> tempfile::TempDir {
+pub(super) fn site(count: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let host = |number: usize| {
         let group = if number.is_multiple_of(3) { "group = 'storage'\n" } else { "" };
@@ -36,7 +36,7 @@ fn site(count: usize) -> tempfile::TempDir {
     folder
 }
 
-fn batch(folder: &Path, image: &str, more: &[&str]) -> Ran {
+pub(super) fn batch(folder: &Path, image: &str, more: &[&str]) -> Ran {
     let (image, modules) = (fixture(image), fixture_modules());
     let mut arguments = vec!["batch", image.to_str().unwrap(), "--hosts", "hosts.toml"];
     arguments.extend(["--modules", modules.to_str().unwrap()]);
@@ -47,12 +47,12 @@ fn batch(folder: &Path, image: &str, more: &[&str]) -> Ran {
     ibwrt(folder, arguments)
 }
 
-fn report(folder: &Path) -> Value {
+pub(super) fn report(folder: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap()
 }
 
 /// The contents of all files in a folder, without what the report tells of the run.
-fn contents(folder: &Path) -> Vec<(String, String)> {
+pub(super) fn contents(folder: &Path) -> Vec<(String, String)> {
     let content = |name: &str| match name {
         "report.json" => {
             let mut report = report(folder);

@@ -28,6 +28,7 @@ mod patch;
 mod rootdir;
 mod rootfs;
 mod sbom;
+mod shards;
 mod signing;
 mod support;
 mod virtual_disks;

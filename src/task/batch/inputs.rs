@@ -2,6 +2,7 @@
 
 use crate::digest::{Sha256Hex, sha256_hex};
 use crate::error::{Error, Result};
+use crate::hosts::HostRow;
 use crate::plan::{Content, Edit};
 
 use super::super::steps::{Opened, Planned, Wished};
@@ -41,6 +42,15 @@ pub(super) fn digest(request: &BatchRequest, opened: &Opened, wished: &Wished, o
         opened.shelf.digests(paths)?.iter().for_each(|part| add(part));
     }
     Ok(digest.finish())
+}
+
+/// SHA-256 over the names, outputs and [`digest`]s of all hosts.
+pub(super) fn of_all(rows: &[(HostRow, String)]) -> String {
+    let mut digest = Sha256Hex::default();
+    for (row, inputs) in rows {
+        digest.update(format!("{:?}\n", (&row.name, &row.output, inputs)).as_bytes());
+    }
+    digest.finish()
 }
 
 /// SHA-256 over the edits of a plan.

@@ -4,7 +4,10 @@
 mod folder;
 mod ground;
 mod inputs;
+mod lock;
+mod names;
 mod report;
+mod shard;
 mod told;
 
 use std::path::PathBuf;
@@ -28,7 +31,9 @@ use super::steps::{self, Opened, Wished};
 use super::{Input, growth};
 use folder::{Done, Folder};
 use ground::Grounds;
+use report::Part;
 pub(crate) use report::{BatchReport, HostOutcome, HostStatus};
+pub(crate) use shard::Shard;
 
 /// What `batch` is asked to do.
 #[derive(Debug, Clone)]
@@ -39,6 +44,8 @@ pub(crate) struct BatchRequest {
     pub(crate) hosts: PathBuf,
     /// Where the outputs go.
     pub(crate) folder: PathBuf,
+    /// The part of the hosts that is made; `None` makes all.
+    pub(crate) shard: Option<Shard>,
     /// What the command line says; it wins over every host.
     pub(crate) wishes: CommandLineWishes,
     /// Template of the outputs' names.
@@ -79,8 +86,11 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
         inputs::digest(request, &opened, &wished, &recipe.output)
     })?;
     observer.end();
-    let items: Vec<Item> = rows.into_iter().map(|(row, inputs)| Item { row, inputs }).collect();
-    let mut folder = Folder::open(&request.folder)?;
+    let all_inputs = inputs::of_all(&rows);
+    let part = request.shard.map(|shard| Part::new(shard, &rows));
+    let own = rows.into_iter().filter(|(row, _)| request.shard.is_none_or(|shard| shard.takes(row.index)));
+    let items: Vec<Item> = own.map(|(row, inputs)| Item { row, inputs }).collect();
+    let mut folder = Folder::open(&request.folder, request.shard)?;
     observer.begin("Looking at what earlier runs made", None);
     let kept: Vec<Option<Done>> = parallel::map(items.len(), |number| {
         let item = items.get(number)?;
@@ -95,7 +105,8 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
     parallel::each(
         items.len(),
         |number| {
-            let (item, host) = (items.get(number)?, renderer.hosts().get(number)?);
+            let item = items.get(number)?;
+            let host = renderer.hosts().get(item.row.index)?;
             let kept = kept.get(number).cloned().flatten();
             // What is kept needs no work, so it is in the report however this run ends.
             if kept.is_none() && work.stopped.load(Ordering::Relaxed) {
@@ -119,7 +130,7 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
     );
     let outcomes = items.iter().zip(outcomes);
     let hosts = outcomes.map(|(item, outcome)| outcome.unwrap_or_else(|| HostOutcome::not_begun(&item.row))).collect();
-    let report = BatchReport::new(&opened, hosts);
+    let report = BatchReport::new(&opened, all_inputs, part, hosts);
     let closed = folder.close(&report);
     if let Some(failure) = work.refused.get().map(Error::again).or(failure) {
         return Err(failure);
@@ -196,7 +207,8 @@ impl<'a> Work<'a> {
         }
         let Medium::Image(image) = &medium else { return Err(Error::usage("a tree of files is no image")) };
         let path = request.folder.join(&item.row.output);
-        let output = Output::prepare(&path, Some(&request.image), true)?.rehearsed(rehearsal);
+        let whose = Folder::whose(request.shard);
+        let output = Output::prepare_as(&whose, &path, Some(&request.image), true)?.rehearsed(rehearsal);
         let sealed = output.fill(&image.disk, &Unseen)?.publish(None)?;
         let done = Done {
             inputs: item.inputs.clone(),

@@ -1,8 +1,9 @@
 //! What a batch did: plain data. All but the fields `run` depends on the inputs alone.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::hosts::HostRow;
@@ -10,9 +11,10 @@ use crate::hosts::HostRow;
 use super::super::event::ErrorFacts;
 use super::super::steps::Opened;
 use super::folder::Done;
+use super::shard::Shard;
 
 /// How a host ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum HostStatus {
     /// Its output is there.
@@ -24,7 +26,7 @@ pub(crate) enum HostStatus {
 }
 
 /// What happened in this run and may be otherwise in the next.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Run {
     /// Whether the output is that of an earlier run.
     pub(crate) kept: bool,
@@ -33,7 +35,7 @@ pub(crate) struct Run {
 }
 
 /// What became of a host.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct HostOutcome {
     /// Its name.
     pub(crate) host: String,
@@ -89,26 +91,67 @@ impl HostOutcome {
 }
 
 /// What a batch did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct BatchReport {
     /// Version of this report's form.
     pub(crate) version: u32,
+    /// Version of this program.
+    pub(crate) ibwrt: String,
     /// The image.
     pub(crate) image: PathBuf,
     /// SHA-256 of its file.
     pub(crate) image_sha256: String,
+    /// Digest of all that the outputs of all hosts come from, those of other shards included.
+    pub(crate) inputs: String,
+    /// Which part of the hosts this is, where it is not all of them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) shard: Option<Part>,
     /// The hosts, in the order in which they are written.
     pub(crate) hosts: Vec<HostOutcome>,
 }
 
+/// Part `number` (from 1) of `count` of the hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// Which one.
+    pub(crate) number: u32,
+    /// Of how many.
+    pub(crate) count: u32,
+    /// The names of all hosts, in the order in which they are written: who joins the parts knows by them who is missing.
+    pub(crate) all_hosts: Vec<String>,
+}
+
+impl Part {
+    /// `shard` of the hosts in `rows`.
+    pub(super) fn new(shard: Shard, rows: &[(HostRow, String)]) -> Self {
+        let all_hosts = rows.iter().map(|(row, _)| row.name.clone()).collect();
+        Self { number: shard.number(), count: shard.count(), all_hosts }
+    }
+}
+
 impl BatchReport {
-    pub(super) fn new(opened: &Opened, hosts: Vec<HostOutcome>) -> Self {
+    pub(super) fn new(opened: &Opened, inputs: String, shard: Option<Part>, hosts: Vec<HostOutcome>) -> Self {
         let image_sha256 = opened.scene.medium.container().map(|container| container.sha256.clone());
-        Self { version: 1, image: opened.path.clone(), image_sha256: image_sha256.unwrap_or_default(), hosts }
+        Self {
+            version: 1,
+            ibwrt: env!("CARGO_PKG_VERSION").to_owned(),
+            image: opened.path.clone(),
+            image_sha256: image_sha256.unwrap_or_default(),
+            inputs,
+            shard,
+            hosts,
+        }
     }
 
     /// How many hosts ended so.
     pub(crate) fn count(&self, status: HostStatus) -> usize {
         self.hosts.iter().filter(|host| host.status == status).count()
+    }
+
+    /// Its outputs as `sha256sums` lists them, sorted by name.
+    pub(super) fn sums(&self) -> String {
+        let done = self.hosts.iter().filter_map(|host| Some((&host.output, &host.done.as_ref()?.sha256)));
+        let lines: BTreeMap<_, _> = done.collect();
+        lines.iter().map(|(name, sha256)| format!("{sha256} *{name}\n")).collect()
     }
 }

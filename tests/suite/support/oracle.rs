@@ -33,6 +33,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("script", "bsdutils"),
     ("setpriv", "util-linux"),
     ("sgdisk", "gdisk"),
+    ("sha256sum", "coreutils"),
     ("signify-openbsd", "signify-openbsd"),
     ("umount", "mount"),
     ("unsquashfs", "squashfs-tools"),

@@ -29,6 +29,12 @@ impl Ran {
         assert_eq!(self.status, status, "{self}");
         self
     }
+
+    /// Whether a message for people says `text`, wherever its lines were broken.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        words(&self.text()).contains(&words(text)) || words(&self.stderr).contains(&words(text))
+    }
 }
 
 impl fmt::Display for Ran {
@@ -53,7 +59,10 @@ pub(crate) fn run(command: &mut Command) -> Ran {
 /// The program under test, in `folder`, free of what the caller's environment would change.
 pub(crate) fn ibwrt_command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ibwrt"));
-    command.current_dir(folder).env_remove("SOURCE_DATE_EPOCH").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command.current_dir(folder);
+    for variable in ["SOURCE_DATE_EPOCH", "NO_COLOR", "CLICOLOR_FORCE", "SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"] {
+        command.env_remove(variable);
+    }
     command
 }
 
