@@ -7,7 +7,7 @@ use std::thread;
 
 /// Calls `work` with each number below `count`, on as many threads as the pool has, and `take` on this thread with what comes
 /// of it, in the order in which it comes.
-pub(crate) fn each<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync, mut take: impl FnMut(usize, R)) {
+fn each<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync, mut take: impl FnMut(usize, R)) {
     let next = AtomicUsize::new(0);
     let (sender, receiver) = channel();
     thread::scope(|scope| {

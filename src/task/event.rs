@@ -52,7 +52,9 @@ pub(crate) enum Event {
         image_sha256: String,
         /// The folder that the outputs go to.
         folder: String,
-        /// How many hosts there are.
+        /// The part of the hosts that is made; null for all.
+        shard: Option<ShardFacts>,
+        /// How many hosts there are, in that part.
         hosts: usize,
         /// How many of them keep the output of an earlier run.
         kept: usize,
@@ -121,6 +123,16 @@ pub(crate) enum Event {
         /// What happened.
         error: ErrorFacts,
     },
+}
+
+/// A part of a batch's hosts: number K of N.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShardFacts {
+    /// K, from 1.
+    pub(crate) number: u32,
+    /// N.
+    pub(crate) count: u32,
 }
 
 /// An error for programs.

@@ -90,6 +90,19 @@ fn a_batch_tells_each_host_once_with_what_the_report_says_of_it() {
 }
 
 #[test]
+fn a_shard_tells_which_it_is_and_of_its_own_hosts_only() {
+    let site = site(5, &[]);
+    let whole = batch(site.path(), &[], 0);
+    assert_eq!(whole.called("batch-begun")[0]["shard"], Value::Null);
+    std::fs::remove_dir_all(site.path().join("out")).unwrap();
+    let events = batch(site.path(), &["--shard", "2/3"], 0);
+    let begun = events.called("batch-begun")[0];
+    assert_eq!((&begun["shard"]["number"], &begun["shard"]["count"]), (&Value::from(2), &Value::from(3)));
+    assert_eq!(begun["hosts"], 2);
+    assert_eq!(hosts(&events.called("host-done")), ["h01", "h04"]);
+}
+
+#[test]
 fn with_fail_fast_hosts_that_are_not_begun_are_counted() {
     let site = site(5, &[1]);
     let events = batch(site.path(), &["--fail-fast", "--threads", "1"], 1);
@@ -118,7 +131,8 @@ fn what_a_killed_run_told_is_true_and_the_next_one_keeps_it() {
     child.wait().unwrap();
     let events = Events::read(&told, End::Cut);
     outputs_are_as_told(site.path(), &events);
-    let again = batch(site.path(), &[], 0);
+    let again = batch(site.path(), &["--threads", "3"], 0);
+    assert!((1..=3).contains(&again.most_in_work()), "no thread has two hosts in work");
     assert_eq!(hosts(&again.called("host-done")).len(), 40);
     let kept: Vec<&Value> = again.called("host-done").into_iter().filter(|event| event["kept"] == true).collect();
     let kept = hosts(&kept);

@@ -11,8 +11,8 @@ mod shard;
 mod told;
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -90,7 +90,7 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
     let part = request.shard.map(|shard| Part::new(shard, &rows));
     let own = rows.into_iter().filter(|(row, _)| request.shard.is_none_or(|shard| shard.takes(row.index)));
     let items: Vec<Item> = own.map(|(row, inputs)| Item { row, inputs }).collect();
-    let mut folder = Folder::open(&request.folder, request.shard)?;
+    let folder = Folder::open(&request.folder, request.shard)?;
     observer.begin("Looking at what earlier runs made", None);
     let kept: Vec<Option<Done>> = parallel::map(items.len(), |number| {
         let item = items.get(number)?;
@@ -98,42 +98,15 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
     });
     observer.end();
     let work = Work::new(request, &opened, &renderer);
-    let mut outcomes: Vec<Option<HostOutcome>> = items.iter().map(|_| None).collect();
-    let mut failure = None;
     let begun = Instant::now();
     observer.event(&told::batch_begun(request, &opened, items.len(), kept.iter().flatten().count()));
-    parallel::each(
-        items.len(),
-        |number| {
-            let item = items.get(number)?;
-            let host = renderer.hosts().get(item.row.index)?;
-            let kept = kept.get(number).cloned().flatten();
-            // What is kept needs no work, so it is in the report however this run ends.
-            if kept.is_none() && work.stopped.load(Ordering::Relaxed) {
-                return None;
-            }
-            observer.event(&told::host_begun(&item.row));
-            Some(kept.map_or_else(|| work.outcome(host, item), |done| HostOutcome::done(&item.row, done, true, 0.0)))
-        },
-        |number, outcome| {
-            let Some(outcome) = outcome else { return };
-            let noted = outcome.done.as_ref().map_or(Ok(()), |done| folder.note(&outcome.output, done));
-            if let Some(event) = told::host_ended(&outcome) {
-                observer.event(&event);
-            }
-            work.stopped.fetch_or(noted.is_err(), Ordering::Relaxed);
-            failure = failure.take().or(noted.err());
-            if let Some(slot) = outcomes.get_mut(number) {
-                *slot = Some(outcome);
-            }
-        },
-    );
-    let outcomes = items.iter().zip(outcomes);
-    let hosts = outcomes.map(|(item, outcome)| outcome.unwrap_or_else(|| HostOutcome::not_begun(&item.row))).collect();
+    let folder = Mutex::new(folder);
+    let hosts = work.all(&items, &kept, &folder, observer);
+    let folder = folder.into_inner().unwrap_or_else(PoisonError::into_inner);
     let report = BatchReport::new(&opened, all_inputs, part, hosts);
     let closed = folder.close(&report);
-    if let Some(failure) = work.refused.get().map(Error::again).or(failure) {
-        return Err(failure);
+    if let Some(refused) = work.refused.get() {
+        return Err(refused.again());
     }
     closed?;
     observer.event(&told::batch_done(&report, begun));
@@ -146,7 +119,7 @@ struct Work<'a> {
     opened: &'a Opened,
     renderer: &'a Renderer,
     grounds: Grounds,
-    /// What the operating system refused first, which it would to every other host as well.
+    /// What the operating system refused first, as it would for every other host.
     refused: OnceLock<Error>,
     /// Whether no further host is begun.
     stopped: AtomicBool,
@@ -156,6 +129,44 @@ impl<'a> Work<'a> {
     fn new(request: &'a BatchRequest, opened: &'a Opened, renderer: &'a Renderer) -> Self {
         let grounds = Grounds::default();
         Self { request, opened, renderer, grounds, refused: OnceLock::new(), stopped: AtomicBool::new(false) }
+    }
+
+    /// Makes `items` by several threads, but for those that are `kept`; the outcomes stand in their order.
+    fn all(
+        &self,
+        items: &[Item],
+        kept: &[Option<Done>],
+        folder: &Mutex<Folder>,
+        observer: &dyn Observer,
+    ) -> Vec<HostOutcome> {
+        let outcomes = parallel::map(items.len(), |number| {
+            let (item, kept) = (items.get(number)?, kept.get(number)?.clone());
+            // What is kept needs no work, so it is in the report however this run ends.
+            if kept.is_none() && self.stopped.load(Ordering::Relaxed) {
+                return Some(HostOutcome::not_begun(&item.row));
+            }
+            observer.event(&told::host_begun(&item.row));
+            let outcome = match kept {
+                Some(done) => HostOutcome::done(&item.row, done, true, 0.0),
+                None => self.outcome(self.renderer.hosts().get(item.row.index)?, item),
+            };
+            if let Some(done) = &outcome.done
+                && let Err(error) = folder.lock().unwrap_or_else(PoisonError::into_inner).note(&outcome.output, done)
+            {
+                self.stop(error);
+            }
+            if let Some(event) = told::host_ended(&outcome) {
+                observer.event(&event);
+            }
+            Some(outcome)
+        });
+        outcomes.into_iter().flatten().collect()
+    }
+
+    /// Begins no further host, since the operating system refused something.
+    fn stop(&self, error: Error) {
+        let _ = self.refused.set(error);
+        self.stopped.store(true, Ordering::Relaxed);
     }
 
     fn outcome(&self, host: &Host, item: &Item) -> HostOutcome {
@@ -180,12 +191,11 @@ impl<'a> Work<'a> {
         match rendered {
             Ok(done) => HostOutcome::done(&item.row, done, false, seconds),
             Err(error) => {
-                let is_refused = error.kind() == ErrorKind::Io;
-                if is_refused {
-                    let _ = self.refused.set(error.again().at(format!("host {}", item.row.name)));
+                // Said by the thread that failed, so that none fails twice.
+                if error.kind() == ErrorKind::Io {
+                    self.stop(error.again().at(format!("host {}", item.row.name)));
                 }
-                // Said by who failed, so that a thread fails at most once.
-                self.stopped.fetch_or(is_refused || self.request.fail_fast, Ordering::Relaxed);
+                self.stopped.fetch_or(self.request.fail_fast, Ordering::Relaxed);
                 HostOutcome::failed(&item.row, &error, seconds)
             }
         }

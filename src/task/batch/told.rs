@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::hosts::HostRow;
 
-use super::super::event::Event;
+use super::super::event::{Event, ShardFacts};
 use super::super::steps::Opened;
 use super::report::{BatchReport, HostOutcome, HostStatus};
 use super::{BatchRequest, Done};
@@ -15,6 +15,7 @@ pub(super) fn batch_begun(request: &BatchRequest, opened: &Opened, hosts: usize,
         image: request.image.display().to_string(),
         image_sha256: opened.scene.medium.container().map(|container| container.sha256.clone()).unwrap_or_default(),
         folder: request.folder.display().to_string(),
+        shard: request.shard.map(|shard| ShardFacts { number: shard.number(), count: shard.count() }),
         hosts,
         kept,
     }

@@ -48,6 +48,20 @@ impl Events {
         self.0.iter().map(|event| event["event"].as_str().unwrap()).collect()
     }
 
+    /// The most hosts that were in work at once.
+    pub(crate) fn most_in_work(&self) -> usize {
+        let mut in_work = 0_usize;
+        let after = self.names().into_iter().map(|name| {
+            match name {
+                "host-begun" => in_work += 1,
+                "host-done" | "host-failed" => in_work -= 1,
+                _ => {}
+            }
+            in_work
+        });
+        after.max().unwrap_or_default()
+    }
+
     /// The last event.
     pub(crate) fn last(&self) -> &Value {
         self.0.last().unwrap()
