@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::expand::ExpandArguments;
-use super::host_args::{BatchArguments, HostsArguments};
+use super::host_args::{BatchCommand, HostsArguments};
 use super::input_args::InputArguments;
 use super::sbom_args::Sbom;
 use super::sign_args::{KeygenArguments, Signing, Trust};
@@ -128,7 +128,7 @@ impl Color {
 pub(super) enum Command {
     // Without a comment of their own these take the one of their type, in full.
     Patch(Box<PatchArguments>),
-    Batch(Box<BatchArguments>),
+    Batch(BatchCommand),
     Expand(ExpandArguments),
     Hosts(Box<HostsArguments>),
     Verify(Box<VerifyArguments>),

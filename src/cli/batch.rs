@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::host_args::BatchArguments;
+use super::host_args::{BatchAction, BatchArguments, BatchCommand};
+use super::merge;
 use super::page::{Page, Tone, number};
 use super::patch::epoch;
 use super::shard_args::Slice;
@@ -11,7 +12,14 @@ use super::wish_args::to_wishes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::task::{self, BatchReport, BatchRequest, HostStatus};
 
-pub(super) fn run(arguments: &BatchArguments, terminal: &Terminal) -> Result<ExitCode> {
+pub(super) fn run(command: &BatchCommand, terminal: &Terminal) -> Result<ExitCode> {
+    match command {
+        BatchCommand::Make(arguments) => make(arguments, terminal),
+        BatchCommand::Act(BatchAction::Merge(arguments)) => merge::run(arguments, terminal),
+    }
+}
+
+fn make(arguments: &BatchArguments, terminal: &Terminal) -> Result<ExitCode> {
     if let Some(threads) = arguments.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
         pool.map_err(|error| Error::usage(format!("--threads {threads}: {error}")))?;
@@ -37,11 +45,17 @@ pub(super) fn run(arguments: &BatchArguments, terminal: &Terminal) -> Result<Exi
         render(&mut page, &report, arguments, slice.as_ref());
         page
     })?;
-    let is_complete = report.count(HostStatus::Done) == report.hosts.len();
-    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Check.exit_code()) })
+    Ok(exit_code(&report))
 }
 
-fn render(page: &mut Page, report: &BatchReport, arguments: &BatchArguments, slice: Option<&Slice>) {
+/// Whether every host has its output.
+pub(super) fn exit_code(report: &BatchReport) -> ExitCode {
+    let is_complete = report.count(HostStatus::Done) == report.hosts.len();
+    if is_complete { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Check.exit_code()) }
+}
+
+/// The hosts that failed, and why.
+pub(super) fn failures(page: &mut Page, report: &BatchReport) {
     for host in &report.hosts {
         let Some(error) = &host.error else { continue };
         page.labelled(&format!("{}:", host.host), Tone::Bad, error);
@@ -49,6 +63,10 @@ fn render(page: &mut Page, report: &BatchReport, arguments: &BatchArguments, sli
             page.labelled("  help:", Tone::Accent, remedy);
         }
     }
+}
+
+fn render(page: &mut Page, report: &BatchReport, arguments: &BatchArguments, slice: Option<&Slice>) {
+    failures(page, report);
     page.gap();
     if let (Some(slice), Some(part)) = (slice, &report.shard) {
         let (own, all) = (report.hosts.len(), number(part.all_hosts.len(), "host"));

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
+use super::merge_args::MergeArguments;
 use super::shard_args::Sharding;
 use super::wish_args::{Additions, Kernel, Wishes, to_wishes};
 use crate::task::HostsRequest;
@@ -111,7 +112,8 @@ impl HostsCheckArguments {
 /// is done once. Outputs, sha256sums and report.json go into one folder, each whole or not at all. A second run makes only
 /// the hosts whose inputs changed, or whose output is no longer what it was.
 #[derive(Debug, Args)]
-#[command(after_long_help = BATCH_HELP)]
+#[command(after_long_help = BATCH_HELP, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct BatchArguments {
     /// The image (.img, .img.gz, .img.zst, .qcow2 or .vmdk); never touched
     pub(super) image: PathBuf,
@@ -157,6 +159,45 @@ pub(super) struct BatchArguments {
     pub(super) skip: Vec<String>,
 }
 
+/// What `batch` does: it makes images, unless a command behind it says otherwise.
+#[derive(Debug)]
+pub(super) enum BatchCommand {
+    Make(Box<BatchArguments>),
+    Act(BatchAction),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BatchAction {
+    Merge(MergeArguments),
+}
+
+// By hand: derived, options beside a subcommand are no longer required when there is none.
+impl Args for BatchCommand {
+    fn augment_args(command: Command) -> Command {
+        BatchAction::augment_subcommands(BatchArguments::augment_args(command))
+            .subcommand_required(false)
+            .arg_required_else_help(false)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for BatchCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand_name() {
+            Some(_) => BatchAction::from_arg_matches(matches).map(Self::Act),
+            None => BatchArguments::from_arg_matches(matches).map(|make| Self::Make(Box::new(make))),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 impl BatchArguments {
     /// Template of the output files' names.
     pub(super) fn name(&self) -> &str {
@@ -174,7 +215,7 @@ output was kept from an earlier run, and the seconds that it took.
 Shards:
   Shard K of N takes every N-th host, beginning with the K-th. It checks all of
   the hosts file, and writes report.K-of-N.json and sha256sums.K-of-N. Shards may
-  share a folder, or have folders of their own.
+  share a folder, or have folders of their own. `ibwrt batch merge` joins them.
 
   Without --shard a task of a Slurm array (SLURM_ARRAY_TASK_ID, _COUNT, _MIN, _STEP)
   makes its shard, and so does a pod of a Kubernetes Indexed Job

@@ -16,6 +16,8 @@ mod input_args;
 mod inspect;
 mod keygen;
 mod manual;
+mod merge;
+mod merge_args;
 mod overlays;
 mod page;
 mod patch;

@@ -226,7 +226,7 @@ pub(crate) fn exists(path: &Path) -> Error {
 }
 
 /// Whether both names lead to one file: the same path, a symbolic or a hard link.
-fn is_same_file(path: &Path, metadata: &Metadata, input: &Path) -> bool {
+pub(super) fn is_same_file(path: &Path, metadata: &Metadata, input: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
@@ -248,7 +248,7 @@ pub(super) fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// What the names of temporary files begin and end with.
-const TEMPORARY: (&str, &str) = (".ibwrt-", ".part");
+pub(super) const TEMPORARY: (&str, &str) = (".ibwrt-", ".part");
 
 /// Whether `name` is that of a temporary file: one that is `whose`, or with `None` any.
 pub(crate) fn is_temporary(name: &str, whose: Option<&str>) -> bool {

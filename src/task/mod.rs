@@ -33,7 +33,7 @@ mod unpacked;
 mod verify;
 mod wishes;
 
-pub(crate) use batch::{BatchReport, BatchRequest, HostStatus, Shard, batch};
+pub(crate) use batch::{BatchReport, BatchRequest, HostStatus, MergeRequest, Shard, batch, merge};
 pub(crate) use demo::{DemoRoot, demo};
 pub(crate) use event::{ErrorFacts, Event, Observer, event_schema};
 pub(crate) use expand::{ExpandReport, ExpandRequest, expand};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,7 @@ impl Folder {
         fs::create_dir_all(path).map_err(|error| Error::io("create the folder", path, error))?;
         check_own(path)?;
         let lock = lock(path, if shard.is_some() { Hold::Shared } else { Hold::Alone })?;
+        let lock = lock.ok_or_else(|| Error::io("write in", path, io::ErrorKind::PermissionDenied.into()))?;
         match Self::locked(path, shard) {
             Ok((journal, earlier)) => Ok(Self { path: path.to_owned(), shard, earlier, journal, lock }),
             Err(error) => {
@@ -172,13 +173,20 @@ pub(super) fn write_lists(path: &Path, shard: Option<Shard>, report: &BatchRepor
     replace_file_as(&whose, &path.join(List::Report.name(shard)), text.as_bytes())
 }
 
-/// Takes the lock of the folder at `path`.
+/// Takes the lock of the folder at `path`; `None` where nobody can write.
 ///
 /// # Errors
 /// Usage when somebody is at work there; I/O.
-pub(super) fn lock(path: &Path, hold: Hold) -> Result<Lock> {
+pub(super) fn lock(path: &Path, hold: Hold) -> Result<Option<Lock>> {
     let file = path.join(LOCK);
-    Lock::take(&file, hold).map_err(|error| Error::io("lock", &file, error))?.ok_or_else(|| at_work(path, "a batch"))
+    match Lock::take(&file, hold) {
+        Ok(Some(lock)) => Ok(Some(lock)),
+        Ok(None) => Err(at_work(path, "a batch")),
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            Ok(None)
+        }
+        Err(error) => Err(Error::io("lock", &file, error)),
+    }
 }
 
 fn at_work(path: &Path, who: &str) -> Error {
@@ -199,7 +207,10 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>> {
 }
 
 /// Whether the folder at `path` is empty or that of a batch.
-fn check_own(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// Usage when it is not; I/O.
+pub(super) fn check_own(path: &Path) -> Result<()> {
     let is_own = || {
         let names = names(path)?;
         let has_list = names.iter().any(|name| matches!(List::of_name(name), Some((List::Report | List::Journal, _))));

@@ -130,10 +130,13 @@ impl Part {
 }
 
 impl BatchReport {
+    /// Version of the form that is written here.
+    pub(super) const VERSION: u32 = 1;
+
     pub(super) fn new(opened: &Opened, inputs: String, shard: Option<Part>, hosts: Vec<HostOutcome>) -> Self {
         let image_sha256 = opened.scene.medium.container().map(|container| container.sha256.clone());
         Self {
-            version: 1,
+            version: Self::VERSION,
             ibwrt: env!("CARGO_PKG_VERSION").to_owned(),
             image: opened.path.clone(),
             image_sha256: image_sha256.unwrap_or_default(),

@@ -1,0 +1,107 @@
+//! A file that is put into another folder: as a hard link where that can be, else as a copy, whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use tempfile::Builder;
+
+use super::output::{TEMPORARY, cannot_create, cannot_write, folder_of, is_same_file, persist, temporary_in};
+use super::stream::Stream;
+use crate::error::{Error, Result};
+
+/// Bytes copied in one piece, and the shortest hole.
+const BLOCK: usize = 64 * 1024;
+
+/// Puts the file at `from`, whose SHA-256 is `sha256`, to `to`, in the place of what is there.
+///
+/// # Errors
+/// I/O; a check when a copy has another digest.
+pub(crate) fn place_file(from: &Path, to: &Path, sha256: &str) -> Result<()> {
+    // Renaming one name of a file to another leaves both.
+    if fs::metadata(to).is_ok_and(|metadata| is_same_file(to, &metadata, from)) {
+        return Ok(());
+    }
+    let folder = folder_of(to);
+    let mut builder = Builder::new();
+    let named = builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1).make_in(&folder, |path| fs::hard_link(from, path));
+    match named {
+        Ok(link) => link.persist(to).map(|_| ()).map_err(|error| cannot_write(to, error.error)),
+        // Another filesystem, or one that knows no hard links.
+        Err(_) => copy(from, to, sha256),
+    }
+}
+
+fn copy(from: &Path, to: &Path, sha256: &str) -> Result<()> {
+    let folder = folder_of(to);
+    let mut source = File::open(from).map_err(|error| Error::io("open", from, error))?;
+    let mut file = temporary_in(&folder).map_err(|error| cannot_create(to, &folder, error))?;
+    let mut out = Stream::new(file.as_file_mut());
+    let copied = pieces(&mut source, &mut out).and_then(|()| out.finish());
+    let (_, found) = copied.map_err(|error| cannot_write(to, error))?;
+    if found != sha256 {
+        return Err(Error::check(format!("SHA-256 of the copy is {found}, but it should be {sha256}"))
+            .at(from.display().to_string())
+            .remedy("the file changed meanwhile; make its shard again"));
+    }
+    persist(file, to, true)
+}
+
+/// Copies all of `source`; blocks of zeroes become holes.
+fn pieces(source: &mut File, out: &mut Stream<'_>) -> io::Result<()> {
+    let mut block = Vec::with_capacity(BLOCK);
+    loop {
+        block.clear();
+        source.take(BLOCK as u64).read_to_end(&mut block)?;
+        match block.iter().all(|byte| *byte == 0) {
+            true if block.is_empty() => return Ok(()),
+            true => out.zeroes(block.len() as u64)?,
+            false => out.write_all(&block)?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::sha256_hex;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_has_both_names_and_nothing_else_stays_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&from, "content").unwrap();
+        fs::write(&to, "old").unwrap();
+        for _ in 0..2 {
+            place_file(&from, &to, &sha256_hex(b"content")).unwrap();
+            assert_eq!(fs::read(&to).unwrap(), b"content");
+            assert_eq!(names(folder.path()), ["a", "b"]);
+        }
+    }
+
+    #[test]
+    fn a_copy_has_the_same_bytes_and_holes_where_they_are_zero() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("a"), folder.path().join("b"));
+        let mut content = vec![0; 5 * BLOCK + 17];
+        content[3 * BLOCK + 5] = 1;
+        fs::write(&from, &content).unwrap();
+        copy(&from, &to, &sha256_hex(&content)).unwrap();
+        assert!(fs::read(&to).unwrap() == content);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            assert!(fs::metadata(&to).unwrap().blocks() * 512 <= 2 * BLOCK as u64);
+        }
+        let error = copy(&from, &to, "other").unwrap_err();
+        assert!(error.to_string().contains("but it should be other"), "{error}");
+        assert_eq!(names(folder.path()), ["a", "b"]);
+    }
+}
