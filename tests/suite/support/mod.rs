@@ -11,6 +11,7 @@ mod machine;
 mod made;
 mod oracle;
 mod program;
+mod slurm;
 mod squash;
 pub(crate) mod tree;
 
@@ -28,6 +29,7 @@ pub(crate) use made::{
 };
 pub(crate) use oracle::{copy_kernel, debugfs, e2fsck, fsck_fat, gzip_readers_agree, modinfo, rdump, tool};
 pub(crate) use program::{Ran, ibwrt, ibwrt_command, run};
+pub(crate) use slurm::{Cluster, JobEnd};
 pub(crate) use tree::{Tree, sha256};
 
 /// The path of a file below `fixtures/`.
