@@ -8,6 +8,7 @@ mod base64;
 mod civil;
 mod crc;
 mod digest;
+mod disk_identity;
 mod error;
 mod filesystem;
 mod graph;

@@ -12,7 +12,7 @@ use super::input_args::InputArguments;
 use super::sbom_args::Sbom;
 use super::sign_args::{KeygenArguments, Signing, Trust};
 use super::wish_args::{Additions, BootedBy, Kernel, Size, Wishes, to_wishes};
-use crate::recipe::CommandLineWishes;
+use crate::recipe::{CommandLineWishes, Rekey};
 use crate::verify;
 
 const STYLES: Styles = Styles::styled()
@@ -186,6 +186,10 @@ pub(super) struct PatchArguments {
     pub(super) kernel: Kernel,
     #[command(flatten)]
     pub(super) size: Size,
+    /// Give disk and partitions identifiers made of SEED, such as the host's name (disk GUID or signature, PARTUUIDs), and
+    /// grub.cfg the same: two disks with one PARTUUID in a machine collide. The same SEED gives the same ones
+    #[arg(long, value_name = "SEED", help_heading = "Identifiers")]
+    pub(super) rekey: Option<String>,
     #[command(flatten)]
     pub(super) signing: Signing,
     /// Of a tree, write only the files, directories and links that are added or replaced: what ImageBuilder's FILES= takes.
@@ -259,6 +263,9 @@ Examples:
   More room in the root filesystem, 1 GiB in all:
     ibwrt patch image.img.gz --recipe site.toml --rootfs-size 1G -o large.img.gz
 
+  Its own disk GUID and PARTUUIDs, so that it can stand beside others of its release:
+    ibwrt patch image.img.gz --recipe site.toml --rekey h1 -o h1.img.gz
+
   Write the result to a disk (all that is on it is lost):
     gzip -dc router.img.gz | sudo dd of=/dev/sdX bs=4M conv=fsync";
 
@@ -269,6 +276,7 @@ impl PatchArguments {
             discard_overlay: self.discard_overlay,
             rootfs_size: self.size.rootfs_size.clone(),
             backup_gpt: self.size.backup_gpt,
+            rekey: self.rekey.clone().map(Rekey::BySeed),
             // ImageBuilder keeps a database of its own, over which FILES= would lay the tree's.
             no_register: self.additions.no_register || self.only_changes,
             ..to_wishes(&self.wishes, &self.additions, &self.kernel)

@@ -10,6 +10,7 @@ use super::shard_args::Slice;
 use super::terminal::Terminal;
 use super::wish_args::to_wishes;
 use crate::error::{Error, ErrorKind, Result};
+use crate::recipe::CommandLineWishes;
 use crate::task::{self, BatchReport, BatchRequest, HostStatus};
 
 pub(super) fn run(command: &BatchCommand, terminal: &Terminal) -> Result<ExitCode> {
@@ -30,7 +31,10 @@ fn make(arguments: &BatchArguments, terminal: &Terminal) -> Result<ExitCode> {
         hosts: arguments.hosts.clone(),
         folder: arguments.output.clone(),
         shard: slice.as_ref().map(|slice| slice.shard),
-        wishes: to_wishes(&arguments.wishes, &arguments.additions, &arguments.kernel),
+        wishes: CommandLineWishes {
+            rekey: arguments.identifiers.wish(),
+            ..to_wishes(&arguments.wishes, &arguments.additions, &arguments.kernel)
+        },
         name: arguments.name().to_owned(),
         keep_debug: arguments.keep_debug,
         force: arguments.force,

@@ -6,7 +6,8 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
 use super::merge_args::MergeArguments;
 use super::shard_args::Sharding;
-use super::wish_args::{Additions, Kernel, Wishes, to_wishes};
+use super::wish_args::{Additions, Identifiers, Kernel, Wishes, to_wishes};
+use crate::recipe::CommandLineWishes;
 use crate::task::HostsRequest;
 
 /// How output files are called when nothing is said.
@@ -51,6 +52,8 @@ pub(super) struct HostsCheckArguments {
     pub(super) additions: Additions,
     #[command(flatten)]
     pub(super) kernel: Kernel,
+    #[command(flatten)]
+    pub(super) identifiers: Identifiers,
 }
 
 const HOSTS_HELP: &str = "\
@@ -77,6 +80,10 @@ The hosts file:
   In a folder, hosts.toml, hosts.json and hosts.csv are such files, and every
   other .toml is one host, called by its file's name.
 
+Identifiers:
+  rekey = true                             # disk GUID and PARTUUIDs by host.name
+  rekey = \"{{ host.name }} of 2026\"        # or by any text; false: the image's
+
 What wins:
   command line, host, group, top of the hosts file, recipe file. Lists of
   overlays, modules, SSH keys and files are added up instead.
@@ -100,7 +107,10 @@ impl HostsCheckArguments {
     pub(super) fn to_request(&self) -> HostsRequest {
         HostsRequest {
             hosts: self.hosts.clone(),
-            wishes: to_wishes(&self.wishes, &self.additions, &self.kernel),
+            wishes: CommandLineWishes {
+                rekey: self.identifiers.wish(),
+                ..to_wishes(&self.wishes, &self.additions, &self.kernel)
+            },
             name: self.name.clone(),
         }
     }
@@ -135,6 +145,8 @@ pub(super) struct BatchArguments {
     pub(super) additions: Additions,
     #[command(flatten)]
     pub(super) kernel: Kernel,
+    #[command(flatten)]
+    pub(super) identifiers: Identifiers,
     #[command(flatten)]
     pub(super) sharding: Sharding,
     /// Make every host again, whatever an earlier run made

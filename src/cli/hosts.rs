@@ -27,9 +27,13 @@ fn render(page: &mut Page, report: &HostsReport) {
         if row.hostname != row.name {
             name.push_str(&format!(" ({})", row.hostname));
         }
-        [name, row.groups.join(" "), addresses.join(", "), row.output.clone()]
+        let disk = row.disk_guid.clone().unwrap_or_default();
+        [name, row.groups.join(" "), addresses.join(", "), row.output.clone(), disk]
     };
-    page.table(&["host", "group", "addresses", "output"], &report.hosts.iter().map(row).collect::<Vec<_>>());
+    page.table(
+        &["host", "group", "addresses", "output", "disk GUID"],
+        &report.hosts.iter().map(row).collect::<Vec<_>>(),
+    );
     page.gap();
     let count = number(report.hosts.len(), "host");
     page.labelled(

@@ -25,6 +25,7 @@ mod progress;
 mod render_checks;
 mod render_edits;
 mod render_growth;
+mod render_identity;
 mod sbom_args;
 mod schema;
 mod shard_args;

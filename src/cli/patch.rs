@@ -7,11 +7,12 @@ use super::args::PatchArguments;
 use super::page::{Page, Tone, number, size};
 use super::sbom_args::Sbom;
 use super::terminal::Terminal;
-use super::{render_checks, render_edits, render_growth};
+use super::{render_checks, render_edits, render_growth, render_identity};
 use crate::error::{Error, Result};
 use crate::image::{Container, Form, PartitionTable, Scheme};
 use crate::task::{
-    self, ModuleRow, OutputFacts, PackageRow, PatchOutcome, PatchReport, PatchRequest, RootGrowth, TreeFacts,
+    self, IdentityChange, ModuleRow, OutputFacts, PackageRow, PatchOutcome, PatchReport, PatchRequest, RootGrowth,
+    TreeFacts,
 };
 
 /// Environment variable for the timestamp of what is written (reproducible-builds.org).
@@ -97,9 +98,13 @@ pub(super) fn render(page: &mut Page, report: &PatchReport, verbose: bool) {
     if let Some(growth) = &report.growth {
         render_growth::growth(page, growth);
     }
-    // Giving an overlay up, or another size, changes the image too; a finding says so.
+    if let Some(identity) = &report.identity {
+        render_identity::identity(page, identity, report.outcome != PatchOutcome::Written);
+    }
+    // Giving an overlay up, another size, other identifiers change the image too.
     let grew = report.growth.as_ref().is_some_and(RootGrowth::is_change);
-    if !report.edits.is_empty() || (report.discarded_overlay.is_none() && !grew) {
+    let is_rekeyed = report.identity.as_ref().is_some_and(IdentityChange::is_change);
+    if !report.edits.is_empty() || (report.discarded_overlay.is_none() && !grew && !is_rekeyed) {
         let planned = report.outcome != PatchOutcome::Written;
         render_edits::edits(page, &report.edits, planned, report.container.is_none());
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::recipe::CommandLineWishes;
+use crate::recipe::{CommandLineWishes, Rekey};
 
 /// Overlays, recipe and settings.
 #[derive(Debug, Clone, Args)]
@@ -126,6 +126,23 @@ pub(super) struct Size {
     /// Write a backup GPT to the end of the disk, as UEFI wants it; OpenWrt's images have none
     #[arg(long)]
     pub(super) backup_gpt: bool,
+}
+
+/// Identifiers of many images.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Identifiers")]
+pub(super) struct Identifiers {
+    /// Give each image's disk and partitions identifiers made of its host's name, or of the text that `rekey` is in the hosts
+    /// file (disk GUID or signature, PARTUUIDs), and grub.cfg the same: two disks with one PARTUUID in a machine collide
+    #[arg(long)]
+    pub(super) rekey: bool,
+}
+
+impl Identifiers {
+    /// As the recipe takes them.
+    pub(super) fn wish(&self) -> Option<Rekey> {
+        self.rekey.then_some(Rekey::ByName)
+    }
 }
 
 /// A `PATH=LOCAL`, taken as it stands.

@@ -6,6 +6,7 @@ mod table;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +15,7 @@ use fatfs::{DateTime, Dir, FileSystem, FsOptions, TimeProvider};
 use table::Layout;
 pub(super) use table::recognise;
 
+use super::extents::same_content;
 use super::foreign::fenced;
 use super::path::{components, join, parent_and_name};
 use super::trunk::Finished;
@@ -378,6 +380,27 @@ impl VolumeFilesystem for Fat {
         fenced(|| fatfs.unmount().map_err(failed("write the tables back")))?;
         let volume = Rc::try_unwrap(volume).map_err(|_| Error::corrupt("FAT: the volume is still in use"))?;
         Ok(volume.into_inner())
+    }
+
+    fn extents(&mut self, path: &str) -> Result<Vec<Range<u64>>> {
+        let content = self.read(path)?;
+        let (above, name) = parent_and_name(path)?;
+        let cluster = u64::from(self.layout.cluster);
+        let extents: Vec<Range<u64>> = fenced(|| {
+            let mut file = self.parent(&above)?.open_file(name).map_err(failed("open a file"))?;
+            let starts = (0..content.len() as u64).step_by(usize::try_from(cluster).unwrap_or(usize::MAX));
+            let extents = starts.map(|start| {
+                file.seek(SeekFrom::Start(start)).map_err(failed("seek"))?;
+                file.read_exact(&mut [0]).map_err(failed("read a file"))?;
+                // Reading a byte leaves the volume right behind it.
+                let place = self.volume.borrow_mut().stream_position().map_err(failed("seek"))?.saturating_sub(1);
+                Ok(place..place.saturating_add(cluster.min(content.len() as u64 - start)))
+            });
+            extents.collect::<Result<_>>()
+        })
+        .at(|| path.to_owned())?;
+        same_content(&self.volume.borrow(), &extents, &content).at(|| path.to_owned())?;
+        Ok(extents)
     }
 
     fn into_trunk(self: Box<Self>) -> Result<Box<dyn Trunk>> {

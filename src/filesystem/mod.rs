@@ -8,6 +8,7 @@ mod detect;
 mod directory;
 mod erofs;
 mod ext4;
+mod extents;
 mod fat;
 mod foreign;
 mod grow;
@@ -22,9 +23,11 @@ pub(crate) use directory::{Directory, Extent, Stored};
 pub(crate) use grow::{Growth, grow, overlay_start, shortfall};
 pub(crate) use squashfs::{LiveOverlay, Packing};
 
+use std::ops::Range;
+
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::Volume;
 
 /// The filesystem kinds that are told apart.
@@ -203,6 +206,15 @@ pub(crate) trait VolumeFilesystem: Filesystem {
     /// # Errors
     /// Corrupt structures, or an edit that does not read back.
     fn finish(self: Box<Self>) -> Result<Volume>;
+
+    /// Where the content of the regular file `path` lies: ranges of bytes of the volume, in the order of the file, as long
+    /// together as the file. What is written there is in the file, and nothing else of the filesystem changes.
+    ///
+    /// # Errors
+    /// No such file, one with a hole, or corrupt; unsupported where files are compressed.
+    fn extents(&mut self, path: &str) -> Result<Vec<Range<u64>>> {
+        Err(Error::unsupported("files are packed here, and none lies anywhere as it is").at(path))
+    }
 
     /// Stores the edits so far as what many have in common.
     ///

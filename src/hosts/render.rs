@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::error::Result;
 use crate::overlay::{Overlay, is_folder};
-use crate::recipe::{self, CommandLineWishes, Document, Recipe, child_path, recipe_file, typed};
+use crate::recipe::{self, CommandLineWishes, Document, Recipe, Rekey, child_path, recipe_file, typed};
 use crate::template::{self, Outside, Secrets, serialized};
 
 use super::{Host, Hosts};
@@ -91,6 +91,9 @@ impl Renderer {
         if recipe.hostname.is_none() {
             recipe.hostname = Some(host.name.clone());
             recipe.places.note("hostname", &host.place);
+        }
+        if recipe.rekey == Some(Rekey::ByName) {
+            recipe.rekey = Some(Rekey::BySeed(host.name.clone()));
         }
         recipe.names = names;
         recipe.secrets = secrets.clone();

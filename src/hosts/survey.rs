@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::disk_identity::DiskIdentity;
 use crate::error::{Error, Result};
 use crate::infiniband::Cidr;
 use crate::overlay::{self, Resolved};
@@ -28,6 +29,8 @@ pub(crate) struct HostRow {
     pub(crate) addresses: Vec<Address>,
     /// Name of the output file.
     pub(crate) output: String,
+    /// The disk GUID that it gets, where `rekey` is wished for; the first group is the disk signature.
+    pub(crate) disk_guid: Option<String>,
 }
 
 /// An address of an interface.
@@ -84,6 +87,7 @@ fn look_at<T>(
         hostname: secrets.cover(rendered.recipe.hostname.as_deref().unwrap_or_default()),
         addresses: addresses.collect(),
         output: rendered.output.clone(),
+        disk_guid: rendered.recipe.identity_seed()?.map(|seed| DiskIdentity::derived(&seed).guid_text(0)),
     };
     let value = each(host, rendered, resolved).map_err(|error| secrets.cover_error(error))?;
     Ok((row, value))
@@ -93,6 +97,10 @@ fn claim(unique: &mut Unique, host: &Host, row: &HostRow) -> Result<()> {
     let mut claim = |what, value: &str| unique.claim(what, value, &host.name, &host.place);
     claim("the host name", &row.hostname.to_lowercase())?;
     claim("the output file", &row.output)?;
+    // All that an MBR has of it, and no two hosts may share that either.
+    if let Some((signature, _)) = row.disk_guid.as_deref().and_then(|guid| guid.split_once('-')) {
+        claim("the disk signature (by `rekey`)", signature)?;
+    }
     for address in &row.addresses {
         let cidr = Cidr::parse(&address.address).map(|cidr| cidr.address.to_string());
         claim("the address", cidr.as_deref().unwrap_or(&address.address))?;

@@ -1,4 +1,4 @@
-//! What no two hosts may share: names, addresses, output files.
+//! What no two hosts may share: names, addresses, output files, identifiers of disks.
 
 use std::collections::BTreeMap;
 

@@ -12,6 +12,7 @@ mod modules;
 mod modules_conf;
 mod package_database;
 mod package_manager;
+mod partuuid;
 mod release;
 mod shadow;
 mod system;
@@ -35,6 +36,7 @@ pub(crate) use package_database::{
     APK_DATABASE, APK_INSTALLED, OPKG_INFO, OPKG_KERNEL_CONTROL, OPKG_STATUS, PackageDatabase, with_kernel_version,
 };
 pub(crate) use package_manager::PackageManager;
+pub(crate) use partuuid::named_partitions;
 pub(crate) use release::Release;
 pub(crate) use shadow::{hash_problem, with_root_password};
 pub(crate) use system::System;

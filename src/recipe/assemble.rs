@@ -12,6 +12,7 @@ use crate::suggest::instead;
 use super::check::check_table;
 use super::document::{Document, kind_of};
 use super::layers::is_ssh_key;
+use super::rekey::{Rekey, RekeyInput};
 use super::schema::{RecipeInput, recipe_keys, recipe_schema};
 use super::{CommandLineWishes, ExtraFile, Recipe};
 
@@ -49,6 +50,7 @@ impl Recipe {
             replace_modules: input.replace_modules,
             discard_overlay: input.discard_overlay,
             backup_gpt: input.backup_gpt,
+            rekey: input.rekey.and_then(RekeyInput::wish),
             hostname: input.hostname,
             root_password_hash: input.root_password_hash,
             settings,
@@ -106,6 +108,13 @@ impl Recipe {
         if wishes.backup_gpt {
             self.backup_gpt = true;
             self.places.note("backup_gpt", "--backup-gpt");
+        }
+        match (&wishes.rekey, &self.rekey) {
+            (None, _) | (Some(Rekey::ByName), Some(_)) => {}
+            (Some(rekey), _) => {
+                self.rekey = Some(rekey.clone());
+                self.places.note("rekey", "--rekey");
+            }
         }
         if let Some(hostname) = &wishes.hostname {
             self.hostname = Some(hostname.clone());
@@ -362,6 +371,31 @@ mod tests {
         std::fs::write(&path, b"a = '\xff'").unwrap();
         let error = Recipe::assemble(&CommandLineWishes { recipe: Some(path), ..Default::default() }).unwrap_err();
         assert_eq!(error.message(), "not UTF-8 from byte 5");
+    }
+
+    #[test]
+    fn identifiers_are_made_of_the_command_lines_text_or_the_files_or_the_name() {
+        let by = |rekey: Option<Rekey>| CommandLineWishes { rekey, ..Default::default() };
+        let seed = |text: &str, rekey: Option<Rekey>| assembled(text, by(rekey)).1.unwrap().identity_seed();
+        let text = |seed: &str| Some(Rekey::BySeed(seed.to_owned()));
+        for (written, rekey, expected) in [
+            ("", None, None),
+            ("rekey = false", None, None),
+            ("rekey = 'false'", None, None),
+            ("rekey = ' a b '", None, Some("a b")),
+            ("rekey = 'a'", text("b"), Some("b")),
+            ("rekey = 'a'", Some(Rekey::ByName), Some("a")),
+            ("rekey = true\nhostname = 'h1'", None, Some("h1")),
+            ("rekey = false\nhostname = 'h1'", Some(Rekey::ByName), Some("h1")),
+        ] {
+            assert_eq!(seed(written, rekey.clone()).unwrap().as_deref(), expected, "{written} {rekey:?}");
+        }
+        let error = seed("rekey = true", None).unwrap_err().to_string();
+        assert!(error.ends_with("line 1, column 1: identifiers are to be made of the host's name, but it has none"));
+        let error = seed("rekey = ''", None).unwrap_err().to_string();
+        assert!(error.ends_with("line 1, column 1: identifiers cannot be made of an empty text"));
+        let (_folder, recipe) = assembled("rekey = 1", by(None));
+        assert!(recipe.unwrap_err().to_string().contains("`rekey` is an integer, where"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod files;
 mod json;
 mod layers;
 mod places;
+mod rekey;
 mod schema;
 mod size;
 mod text;
@@ -22,6 +23,7 @@ pub(crate) use document::{Document, child_path, dotted, kind_of, parse_value};
 pub(crate) use files::read_local;
 pub(crate) use files::{ExtraContent, ExtraFile};
 pub(crate) use places::{Places, TextPlaces};
+pub(crate) use rekey::Rekey;
 pub(crate) use schema::{is_recipe_key, schema, schema_of};
 pub(crate) use size::RootfsSize;
 pub(crate) use text::typed;
@@ -62,6 +64,8 @@ pub(crate) struct CommandLineWishes {
     pub(crate) rootfs_size: Option<String>,
     /// `--backup-gpt`.
     pub(crate) backup_gpt: bool,
+    /// `--rekey`; by name it leaves the text of the file, where there is one.
+    pub(crate) rekey: Option<Rekey>,
     /// `--file PATH=LOCAL[,mode=0755][,owner=0:0]`.
     pub(crate) files: Vec<String>,
 }
@@ -91,6 +95,8 @@ pub(crate) struct Recipe {
     pub(crate) rootfs_size: Option<RootfsSize>,
     /// Whether a backup GPT is written.
     pub(crate) backup_gpt: bool,
+    /// Which identifiers disk and partitions get; without they keep theirs.
+    pub(crate) rekey: Option<Rekey>,
     /// Host name.
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash for root.

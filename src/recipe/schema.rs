@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::overlay::Overlay;
 
 use super::files::FileInput;
+use super::rekey::RekeyInput;
 
 /// The keys of a recipe that do not belong to an overlay.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +40,9 @@ pub(crate) struct RecipeInput {
     pub(crate) rootfs_size: Option<String>,
     /// Whether a backup GPT is written to the end of the disk, where OpenWrt writes none.
     pub(crate) backup_gpt: bool,
+    /// Whether disk and partitions get identifiers of their own (disk GUID or signature, PARTUUIDs), with grub.cfg in step: a
+    /// text that they are made of, the same ones each time, or `true` for the host's name.
+    pub(crate) rekey: Option<RekeyInput>,
     /// Host name.
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash of root's password, as `openssl passwd -6` prints it.
@@ -199,7 +203,7 @@ anything = 1
             "packages",
             "replace_modules",
         ];
-        expected.extend(["backup_gpt", "discard_overlay", "register"]);
+        expected.extend(["backup_gpt", "discard_overlay", "register", "rekey"]);
         expected.extend(["root_password_hash", "rootfs_size", "ssh_keys"]);
         expected.extend(Overlay::builtin_names());
         expected.sort_unstable();

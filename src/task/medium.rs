@@ -176,7 +176,11 @@ impl Medium {
         }
     }
 
-    fn volume_filesystem(&self, located: &Located, epoch: u64) -> Result<Box<dyn VolumeFilesystem>> {
+    /// Opens a filesystem that lies in a volume; what edits make is dated `epoch`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// Those of the filesystem; usage for a tree.
+    pub(super) fn volume_filesystem(&self, located: &Located, epoch: u64) -> Result<Box<dyn VolumeFilesystem>> {
         filesystem::open(self.volume(located)?, epoch).at(|| located.place())
     }
 }

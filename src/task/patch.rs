@@ -127,6 +127,7 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned, growth: Option<Ro
         edits: boot.chain(planned.plan.edits.iter().map(|edit| row(Role::Root, edit))).collect(),
         findings: opened.remarks.iter().chain(&planned.plan.findings).cloned().collect(),
         growth,
+        identity: planned.rekeying.as_ref().map(|rekeying| rekeying.change.clone()),
         space: Some(planned.plan.space).filter(SpaceForecast::is_bounded),
         boot_space: planned.boot.as_ref().map(|boot| boot.space),
         checks: None,

@@ -11,7 +11,7 @@ use crate::openwrt::{PackageDatabase, Release};
 use crate::plan::{Change, Finding, Role, SpaceForecast};
 use crate::verify::Report;
 
-use super::{RootGrowth, SwapFacts};
+use super::{IdentityChange, RootGrowth, SwapFacts};
 
 /// One edit.
 #[derive(Debug, Clone, Serialize)]
@@ -123,7 +123,7 @@ pub(crate) struct PatchReport {
     pub(crate) image: PathBuf,
     /// The image's wrapping; stale trailers are not carried over. `None` for a tree.
     pub(crate) container: Option<Container>,
-    /// Its partition table, with the root as large as wished; `None` where one filesystem fills the image.
+    /// Its partition table, with the root as large as wished and the identifiers as they were; `None` where one filesystem fills the image.
     pub(crate) table: Option<PartitionTable>,
     /// Release of the image's kernel, the new one where it is replaced.
     pub(crate) kernel_release: String,
@@ -147,6 +147,8 @@ pub(crate) struct PatchReport {
     pub(crate) findings: Vec<Finding>,
     /// What became of the root's size, where one was wished for.
     pub(crate) growth: Option<RootGrowth>,
+    /// What becomes of the identifiers of disk and partitions, where others were wished for.
+    pub(crate) identity: Option<IdentityChange>,
     /// Room in the root filesystem, once it grew; `None` for a tree, whose room nothing bounds.
     pub(crate) space: Option<SpaceForecast>,
     /// Room on the boot partition, where its kernel is replaced.

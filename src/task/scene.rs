@@ -13,7 +13,7 @@ use super::given_kernel::GivenKernel;
 use super::medium::Medium;
 
 /// Where GRUB's configuration lies on the boot partition.
-const GRUB_CONFIGURATION: &str = "/boot/grub/grub.cfg";
+pub(super) const GRUB_CONFIGURATION: &str = "/boot/grub/grub.cfg";
 
 /// A partition, or the whole of an image without partitions or of a tree, with the kind of its content.
 #[derive(Debug, Clone)]

@@ -15,6 +15,7 @@ use crate::plan::{BootPartition, PackageWishes};
 use crate::source::Required;
 
 use super::given_kernel::GivenKernel;
+use super::identity::Mention;
 use super::memo::Memo;
 use super::packages::PackageFiles;
 use super::wishes::ModuleChoice;
@@ -31,6 +32,7 @@ struct Answers {
     chosen: Memo<(PackageQuestion, Option<String>), PackageWishes>,
     modules: Memo<ModuleQuestion, ModuleChoice>,
     digests: Memo<Vec<PathBuf>, Vec<String>>,
+    mentions: Memo<(), Vec<Mention>>,
     /// By the root's length in bytes, and the files that are loaded beside the usual ones.
     systems: Memo<(u64, Vec<String>), System>,
 }
@@ -124,6 +126,14 @@ impl Shelf {
             }
             Ok(digests)
         })
+    }
+
+    /// Where the boot partition names partitions, as `find` finds it.
+    ///
+    /// # Errors
+    /// Those of `find`.
+    pub(super) fn mentions(&self, find: impl FnOnce() -> Result<Vec<Mention>>) -> Result<Arc<Vec<Mention>>> {
+        self.0.mentions.get((), find)
     }
 
     /// The modules that answer `question`, as `choose` does.

@@ -17,6 +17,7 @@ use crate::recipe::{CommandLineWishes, Recipe, RootfsSize};
 use crate::seal::{self, Filled, Signer};
 use crate::verify::{self, Report};
 
+use super::identity::Rekeying;
 use super::kernel_swap::KernelSwap;
 use super::medium::Medium;
 use super::packages::PackageFiles;
@@ -55,6 +56,8 @@ pub(super) struct Wished {
     pub(super) rootfs_size: Option<RootfsSize>,
     /// Whether a backup GPT is written.
     pub(super) backup_gpt: bool,
+    /// What other identifiers of disk and partitions are made of.
+    pub(super) identity_seed: Option<String>,
 }
 
 /// What is to be done to an image.
@@ -75,6 +78,21 @@ pub(super) struct Planned {
     pub(super) packages: Vec<PackageRow>,
     /// The overlay behind the root, where it is given up.
     pub(super) discarded_overlay: Option<LiveOverlay>,
+    /// Other identifiers of disk and partitions.
+    pub(super) rekeying: Option<Rekeying>,
+}
+
+impl Planned {
+    /// `medium`, on which the plan was carried out, with the identifiers that are wished for.
+    ///
+    /// # Errors
+    /// As [`Rekeying::carried_out`].
+    pub(super) fn rekeyed(&self, medium: Medium) -> Result<Medium> {
+        match &self.rekeying {
+            Some(rekeying) => rekeying.carried_out(&medium),
+            None => Ok(medium),
+        }
+    }
 }
 
 impl Opened {
@@ -121,6 +139,7 @@ pub(super) fn resolved_wished(recipe: &Recipe, resolved: Resolved, shelf: &Shelf
         packages: shelf.packages(&resolved)?,
         rootfs_size: recipe.rootfs_size,
         backup_gpt: recipe.backup_gpt,
+        identity_seed: recipe.identity_seed()?,
         resolved,
     })
 }
@@ -168,6 +187,7 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     if matches!(scene.medium, Medium::Tree(_)) {
         tree::without_owners(&mut plan, &system);
     }
+    let rekeying = wished.identity_seed.clone().map(|seed| Rekeying::plan(scene, &opened.shelf, seed));
     Ok(Planned {
         room: system.space,
         system,
@@ -177,6 +197,7 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
         boot,
         packages: package_rows(&wishes),
         discarded_overlay,
+        rekeying: rekeying.transpose().at(place)?,
     })
 }
 
@@ -312,11 +333,11 @@ pub(super) fn carried_out(opened: &Opened, planned: &Planned, epoch: u64) -> Res
         Some(_) => scene.medium.without_overlay(root).at(place)?,
         None => scene.medium.clone(),
     };
-    let medium = medium.edited(root, &planned.plan.edits, epoch).at(place)?;
-    match (&planned.boot, &scene.boot) {
-        (Some(plan), Ok(boot)) => medium.edited(&boot.located, &plan.edits, epoch).at(place),
-        _ => Ok(medium),
+    let mut medium = medium.edited(root, &planned.plan.edits, epoch).at(place)?;
+    if let (Some(plan), Ok(boot)) = (&planned.boot, &scene.boot) {
+        medium = medium.edited(&boot.located, &plan.edits, epoch).at(place)?;
     }
+    planned.rekeyed(medium).at(place)
 }
 
 /// The checks on the result but those of `skip`; those of `allow` are warnings.

@@ -26,6 +26,7 @@ mod made_images;
 mod overlays;
 mod packages;
 mod patch;
+mod rekey;
 mod rootdir;
 mod rootfs;
 mod sbom;

@@ -17,6 +17,7 @@ mod superblock;
 mod view;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 pub(super) use check::problems;
@@ -29,6 +30,7 @@ use rsext4::InodeInfo;
 use superblock::Superblock;
 use view::{LONGEST_READ, ReadError, View};
 
+use super::extents::same_content;
 use super::foreign::fenced;
 use super::grow::more_room;
 use super::path::{components, join, parent_and_name};
@@ -351,6 +353,19 @@ impl VolumeFilesystem for Ext4 {
         drop(holder);
         let volume = Rc::try_unwrap(volume).map_err(|_| Error::corrupt("ext4: the volume is still in use"))?;
         Ok(volume.into_inner())
+    }
+
+    fn extents(&mut self, path: &str) -> Result<Vec<Range<u64>>> {
+        let content = self.read(path)?;
+        let names = components(path)?;
+        self.fall_back()?;
+        let extents = match &mut self.holder {
+            Holder::Fallback(mounted) => fenced(|| mounted.extents(&names)),
+            _ => Err(Error::corrupt("ext4: no reader is open")),
+        };
+        let extents = extents.at(|| path.to_owned())?;
+        same_content(&self.volume.borrow(), &extents, &content).at(|| path.to_owned())?;
+        Ok(extents)
     }
 
     fn into_trunk(self: Box<Self>) -> Result<Box<dyn Trunk>> {

@@ -1,5 +1,7 @@
 //! The filesystem as `rsext4` mounts it: the editor, and the reader where `ext4-view` refuses a timestamp.
 
+use std::ops::Range;
+
 use rsext4::{
     DirectoryCursor, DirectoryEntryType, Ext4, Ext4Error, Ext4ErrorKind, FileExtentState, FileExtentTarget, FileName,
     FilePermissions, InodeFlags, InodeInfo, InodeMetadataUpdate, InodeNumber, MountOptions, MountServices,
@@ -156,6 +158,34 @@ impl Mounted {
             }
         }
         Ok(bytes)
+    }
+
+    /// Where the content of the regular file `names` lies: ranges of bytes of the volume, in the order of the file.
+    ///
+    /// # Errors
+    /// No such file, or one that does not lie in blocks of its own from its first byte to its last.
+    pub(super) fn extents(&mut self, names: &[&str]) -> Result<Vec<Range<u64>>> {
+        let file = self.find(names)?.ok_or_else(|| Error::usage("there is no such file"))?;
+        let mut extents = Vec::new();
+        if file.size == 0 {
+            return Ok(extents);
+        }
+        let map = self.0.inode_extents(file.number, 0, file.size, FileExtentTarget::Data, usize::MAX);
+        let map = map.map_err(failed("read a file's block map"))?;
+        let mut end = 0;
+        for extent in map.extents {
+            if extent.state != FileExtentState::Initialized || extent.logical_start != end {
+                return Err(Error::unsupported(format!("the file has a hole at byte {end}")));
+            }
+            let length = extent.length.min(file.size.saturating_sub(end));
+            extents.push(extent.physical_start..extent.physical_start.saturating_add(length));
+            end = end.saturating_add(length);
+        }
+        if end == file.size {
+            Ok(extents)
+        } else {
+            Err(Error::unsupported(format!("the file has a hole at byte {end}")))
+        }
     }
 
     /// Creates the regular file `file` in `parent`; the name must be free.

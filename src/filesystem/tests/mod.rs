@@ -3,6 +3,7 @@
 mod ext4_details;
 mod ext4_edits;
 mod ext4_refusals;
+mod extents;
 mod fat_edits;
 mod mke2fs;
 pub(in crate::filesystem) mod operations;

@@ -18,6 +18,8 @@ pub(super) const ALTERNATE_LBA: usize = 0x20;
 pub(super) const FIRST_USABLE: usize = 0x28;
 /// Last LBA that a partition may use.
 pub(super) const LAST_USABLE: usize = 0x30;
+/// The disk's GUID.
+pub(super) const DISK_GUID: usize = 0x38;
 /// First LBA of this header's array of entries.
 pub(super) const ENTRIES_LBA: usize = 0x48;
 /// Number of entries.

@@ -138,14 +138,20 @@ fn grow_entry(old: &Disk, disk: &mut Disk, table: &PartitionTable, number: u32, 
 }
 
 /// The bytes of a header's array of entries.
-fn read_array(disk: &Disk, header: &RawHeader) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// Corrupt when it lies behind the end of `disk`.
+pub(super) fn read_array(disk: &Disk, header: &RawHeader) -> Result<Vec<u8>> {
     let length = header.array_sectors().saturating_mul(SECTOR);
     let length = usize::try_from(length).map_err(|_| Error::corrupt("the array of entries has no sound length"))?;
     disk.read_vec(header.u64(ENTRIES_LBA).saturating_mul(SECTOR), length)
 }
 
 /// Writes the backup of the primary header `primary` to its alternate LBA, and the entries to the LBA `entries`.
-fn write_backup(disk: &mut Disk, primary: &RawHeader, entries: u64) -> Result<()> {
+///
+/// # Errors
+/// Corrupt when they lie behind the end of `disk`.
+pub(super) fn write_backup(disk: &mut Disk, primary: &RawHeader, entries: u64) -> Result<()> {
     let array = read_array(disk, primary)?;
     disk.write_at(entries.saturating_mul(SECTOR), &array)?;
     let mut backup = primary.clone();

@@ -20,11 +20,11 @@ fn disk(image: &[u8], sectors: u64) -> Disk {
     Disk::from_bytes(&bytes).lengthened(sectors * SECTOR)
 }
 
-fn efi() -> Disk {
+pub(super) fn efi() -> Disk {
     disk(EFI, 246_335)
 }
 
-fn bios() -> Disk {
+pub(super) fn bios() -> Disk {
     disk(BIOS, 246_784)
 }
 
@@ -32,7 +32,7 @@ fn grow(disk: &Disk, sectors: u64) -> Result<(Disk, PartitionTable)> {
     PartitionTable::read(disk).unwrap().grow(disk, 2, sectors)
 }
 
-fn back_up(disk: &Disk) -> (Disk, PartitionTable) {
+pub(super) fn back_up(disk: &Disk) -> (Disk, PartitionTable) {
     PartitionTable::read(disk).unwrap().back_up(disk).unwrap()
 }
 
@@ -48,7 +48,7 @@ fn file(disk: &Disk) -> tempfile::NamedTempFile {
     file
 }
 
-fn printed(program: &str, arguments: &[&str], disk: &Disk) -> String {
+pub(super) fn printed(program: &str, arguments: &[&str], disk: &Disk) -> String {
     let (file, path) = (file(disk), std::env::var("PATH").unwrap());
     let mut command = Command::new(program);
     command.args(arguments).arg(file.path()).env("PATH", format!("{path}:/usr/sbin:/sbin"));
@@ -56,7 +56,7 @@ fn printed(program: &str, arguments: &[&str], disk: &Disk) -> String {
 }
 
 /// What `sgdisk -v` calls a problem.
-fn problems(disk: &Disk) -> Vec<String> {
+pub(super) fn problems(disk: &Disk) -> Vec<String> {
     let text = printed("sgdisk", &["-v"], disk);
     let problems: Vec<_> = text.lines().filter(|line| line.starts_with("Problem: ")).map(str::to_owned).collect();
     assert_eq!(problems.is_empty(), text.contains("No problems found"), "{text}");
@@ -64,7 +64,7 @@ fn problems(disk: &Disk) -> Vec<String> {
 }
 
 /// Offsets below LBA 34 whose bytes differ.
-fn changed(a: &Disk, b: &Disk) -> Vec<u64> {
+pub(super) fn changed(a: &Disk, b: &Disk) -> Vec<u64> {
     let bytes = |disk: &Disk| disk.read_vec(0, 34 * 512).unwrap();
     (0..).zip(bytes(a).iter().zip(&bytes(b))).filter(|(_, (a, b))| a != b).map(|(at, _)| at).collect()
 }

@@ -128,6 +128,14 @@ impl BootRecord {
     }
 }
 
+/// Gives the disk the signature `signature`, of which an MBR's PARTUUIDs are made.
+///
+/// # Errors
+/// Corrupt when the disk is shorter than a sector.
+pub(super) fn set_signature(disk: &mut Disk, signature: u32) -> Result<()> {
+    disk.write_at(DISK_SIGNATURE, &signature.to_le_bytes())
+}
+
 /// Gives the entry `number` the length `sectors`, in both ways in which it tells its end.
 ///
 /// # Errors

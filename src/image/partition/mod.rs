@@ -6,6 +6,9 @@ mod gpt_header;
 mod grow;
 #[cfg(test)]
 mod grow_tests;
+mod identity;
+#[cfg(test)]
+mod identity_tests;
 mod mbr;
 
 use std::ops::Range;
@@ -15,6 +18,7 @@ use serde::Serialize;
 use super::disk::Disk;
 use super::foreign;
 use super::volume::Volume;
+use crate::disk_identity::DiskIdentity;
 use crate::error::{At, Error, Result};
 
 /// Bytes per sector; OpenWrt's images know no other size.
@@ -151,6 +155,29 @@ impl PartitionTable {
     /// Usage for an MBR; unsupported for a hybrid one.
     pub(crate) fn back_up(&self, disk: &Disk) -> Result<(Disk, Self)> {
         let disk = grow::back_up(disk, self)?;
+        let table = Self::read(&disk)?;
+        Ok((disk, table))
+    }
+
+    /// The same table with the identifiers of `identity`.
+    ///
+    /// # Errors
+    /// Unsupported when a partition of a GPT has a number above 255.
+    pub(crate) fn renamed(&self, identity: &DiskIdentity) -> Result<Self> {
+        let mut table = Self { disk_id: identity::disk_id(identity, self.scheme), ..self.clone() };
+        for partition in &mut table.partitions {
+            partition.partuuid = identity::partuuid(identity, self.scheme, partition.number)?;
+        }
+        Ok(table)
+    }
+
+    /// `disk`, whose table this is, with the identifiers of `identity` for itself and its partitions, and its table. Only
+    /// they and checksums change, in LBA 0, in a GPT and in its valid backup.
+    ///
+    /// # Errors
+    /// As [`PartitionTable::renamed`].
+    pub(crate) fn rekey(&self, disk: &Disk, identity: &DiskIdentity) -> Result<(Disk, Self)> {
+        let disk = identity::rekey(disk, self, identity)?;
         let table = Self::read(&disk)?;
         Ok((disk, table))
     }

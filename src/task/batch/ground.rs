@@ -60,7 +60,8 @@ impl Grounds {
         let mut filesystem = ground.trunk.branch()?;
         apply(own, filesystem.as_mut()).at(|| root.place())?;
         let disk = filesystem.finish().at(|| root.place())?.into_disk();
-        Ok((Medium::Image(Image { disk, ..ground.image.clone() }), Arc::clone(&ground.rehearsal)))
+        let medium = planned.rekeyed(Medium::Image(Image { disk, ..ground.image.clone() }))?;
+        Ok((medium, Arc::clone(&ground.rehearsal)))
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn digest(request: &BatchRequest, opened: &Opened, wished: &Wished, o
     add(output);
     add(&format!("{:?}", (request.keep_debug, request.epoch, &request.skip, &request.allow)));
     add(&format!("{:?}", (wished.discard_overlay, wished.rootfs_size, wished.backup_gpt)));
+    add(&format!("{:?}", wished.identity_seed));
     add(&format!("{:?}", (&resolved.overlays, &resolved.required, &resolved.same_build, &resolved.autoload)));
     add(&format!("{:?}", (&resolved.root_password_hash, &resolved.ssh_keys, &resolved.interfaces)));
     add(&format!("{:?}", (&resolved.lines, &resolved.managed, resolved.is_registered)));
@@ -59,6 +60,9 @@ pub(super) fn plan_digest(planned: &Planned) -> String {
     let boot = planned.boot.iter().flat_map(|boot| &boot.edits);
     for Edit { path, change, content: after, attributes, .. } in boot.chain(&planned.plan.edits) {
         digest.update(format!("{path}\0{change:?}\0{attributes:?}\0{}\n", content(after.as_ref())).as_bytes());
+    }
+    if let Some(rekeying) = &planned.rekeying {
+        digest.update(format!("{:?}", rekeying.change.identifiers).as_bytes());
     }
     digest.finish()
 }

@@ -43,6 +43,8 @@ pub(crate) struct HostOutcome {
     pub(crate) status: HostStatus,
     /// Name of its output.
     pub(crate) output: String,
+    /// The disk GUID that it gets, where `rekey` is wished for; its first group is the disk signature of an MBR.
+    pub(crate) disk_guid: Option<String>,
     /// Its output, where it has one.
     #[serde(flatten)]
     pub(crate) done: Option<Done>,
@@ -81,6 +83,7 @@ impl HostOutcome {
             host: row.name.clone(),
             status,
             output: row.output.clone(),
+            disk_guid: row.disk_guid.clone(),
             done: None,
             error: None,
             remedy: None,
@@ -101,6 +104,8 @@ pub(crate) struct BatchReport {
     pub(crate) image: PathBuf,
     /// SHA-256 of its file.
     pub(crate) image_sha256: String,
+    /// Its disk GUID or signature, where it has a partition table.
+    pub(crate) image_disk_id: Option<String>,
     /// Digest of all that the outputs of all hosts come from, those of other shards included.
     pub(crate) inputs: String,
     /// Which part of the hosts this is, where it is not all of them.
@@ -142,6 +147,7 @@ impl BatchReport {
             image_sha256: image_sha256.unwrap_or_default(),
             inputs,
             shard,
+            image_disk_id: opened.scene.medium.table().map(|table| table.disk_id.clone()),
             hosts,
         }
     }

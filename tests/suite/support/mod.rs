@@ -27,7 +27,9 @@ pub(crate) use machine::boot;
 pub(crate) use made::{
     BootKind, OPENWRT, RootKind, fix_gpt_checksums, image, mksquashfs, squashfs_image, system_of_fixture,
 };
-pub(crate) use oracle::{copy_kernel, debugfs, e2fsck, fsck_fat, gzip_readers_agree, modinfo, rdump, tool};
+pub(crate) use oracle::{
+    copy_kernel, debugfs, e2fsck, fsck_fat, grub_configuration, gzip_readers_agree, modinfo, rdump, sgdisk, tool,
+};
 pub(crate) use program::{Ran, ibwrt, ibwrt_command, run};
 pub(crate) use slurm::{Cluster, JobEnd};
 pub(crate) use tree::{Tree, sha256};

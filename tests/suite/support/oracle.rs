@@ -8,6 +8,7 @@ use super::program::{Ran, run};
 
 /// Debian's package for each program.
 const PACKAGES: &[(&str, &str)] = &[
+    ("blkid", "util-linux"),
     ("blockdev", "util-linux"),
     ("busybox", "busybox-static"),
     ("debugfs", "e2fsprogs"),
@@ -27,6 +28,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("modinfo", "kmod"),
     ("mount", "mount"),
     ("munged", "munge"),
+    ("partx", "util-linux"),
     ("pigz", "pigz"),
     ("python3", "python3"),
     ("qemu-img", "qemu-utils"),
@@ -113,6 +115,15 @@ pub(crate) fn copy_kernel(boot_partition: &Path, to: &Path) {
         run(tool("debugfs").arg("-R").arg(request).arg(boot_partition)).expect_status(0);
     }
     assert!(to.metadata().is_ok_and(|file| file.len() > 0), "no kernel in {}", boot_partition.display());
+}
+
+/// The text of grub.cfg on a boot partition, whichever of FAT and ext4 it is.
+pub(crate) fn grub_configuration(boot_partition: &Path) -> String {
+    let fat = run(tool("mcopy").arg("-n").arg("-i").arg(boot_partition).args(["::/boot/grub/grub.cfg", "-"]));
+    if fat.status == 0 {
+        return fat.text();
+    }
+    debugfs(boot_partition, &["cat /boot/grub/grub.cfg".to_string()]).into_values().next().unwrap_or_default()
 }
 
 /// One field of a module's `.modinfo`, by kmod.
