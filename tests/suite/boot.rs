@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 
 use super::acceptance::{given_images, has_ext4_root};
 use super::support::{
-    BootKind, Insertion, Job, OPENWRT, RootKind, boot, copy_kernel, debugfs, e2fsck, image, load_order, modinfo,
-    partitions, raw_disk, rdump, run, squashfs_image, system_of_fixture, tool, write_partition,
+    BootKind, Insertion, Job, OPENWRT, RootKind, boot, copy_kernel, debugfs, e2fsck, grub_configuration, image,
+    load_order, modinfo, partitions, raw_disk, rdump, run, squashfs_image, system_of_fixture, tool, write_partition,
 };
 
 const WANTED: [&str; 6] = ["ib_core", "mlx4_core", "mlx4_ib", "ib_ipoib", "ib_umad", "ib_uverbs"];
 
 /// Boots the disk with its own kernel and asserts that its root was mounted as `filesystem` and every module went in. With
-/// `fill` the kernel then writes 120 MiB to the root, and `disk_file` may be written to.
-fn boot_and_look(disk_file: &Path, early: &[PathBuf], filesystem: &str, fill: bool) {
+/// `fill` the kernel then writes 120 MiB to the root, and `disk_file` may be written to. Returns what the console showed.
+fn boot_and_look(disk_file: &Path, early: &[PathBuf], filesystem: &str, fill: bool) -> String {
     let folder = tempfile::tempdir().unwrap();
     let disk = raw_disk(disk_file);
     let [boot_partition, root_partition] = partitions(&disk);
@@ -31,12 +31,30 @@ fn boot_and_look(disk_file: &Path, early: &[PathBuf], filesystem: &str, fill: bo
     let insertions = load_order(&file("tree"), &release);
     let is_qcow2 = disk_file.extension().is_some_and(|extension| extension == "qcow2");
     let drive = if is_qcow2 { disk_file.to_path_buf() } else { file("disk") };
-    let said = boot(&file("vmlinuz"), early, &drive, &insertions, fill);
+    let said = boot(&file("vmlinuz"), early, &drive, &root_of_menu(&file("boot")), &insertions, fill);
     assert!(said.contains(&format!("MOUNTED read-only as {filesystem}\n")), "{said}");
     judge_console(&said, &release, &insertions);
     if fill {
         judge_filled(&said, &drive, folder.path());
     }
+    said
+}
+
+/// What the entries of grub.cfg name as root, all of them the same.
+fn root_of_menu(boot_partition: &Path) -> String {
+    let text = grub_configuration(boot_partition);
+    let roots: BTreeSet<&str> = text.split_whitespace().filter_map(|word| word.strip_prefix("root=P")).collect();
+    assert_eq!(roots.len(), 1, "{text}");
+    format!("P{}", roots.into_iter().next().unwrap())
+}
+
+/// To the kernel, the partition that grub.cfg names is the root of the disk.
+fn judge_root(said: &str) {
+    let (named, is) = said
+        .lines()
+        .find_map(|line| line.strip_prefix("NAMED ")?.split_once(" AND IS "))
+        .unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(named, is, "the kernel finds another root than the disk's:\n{said}");
 }
 
 /// What the kernel wrote is all there, and the filesystem is as sound as before.
@@ -158,10 +176,11 @@ fn debians_kernel_takes_the_modules_out_of_a_patched_image() {
     image(&pristine, BootKind::Efi, RootKind { block_size: 4096, features, mebibytes: 64 }, &tree, &debian.vmlinuz);
 
     let job = Job::connectx3(&pristine, &debian.modules);
-    job.patch(folder.path(), &pristine, &["--rootfs-size", "400M", "-o", "router.qcow2"]).expect_status(0);
+    job.patch(folder.path(), &pristine, &["--rootfs-size", "400M", "--rekey", "h1", "-o", "router.qcow2"])
+        .expect_status(0);
     job.verify(folder.path(), &folder.path().join("router.qcow2")).expect_status(0);
     let early = debian.closure(&[&DISK[..], &["crc32c_generic", "crc32c_intel", "ext4"]].concat());
-    boot_and_look(&folder.path().join("router.qcow2"), &early, "ext4", true);
+    judge_root(&boot_and_look(&folder.path().join("router.qcow2"), &early, "ext4", true));
 }
 
 #[test]
@@ -171,12 +190,13 @@ fn debians_kernel_mounts_the_squashfs_of_a_patched_image_and_takes_the_modules_o
     let pristine = folder.path().join("openwrt.img");
     squashfs_image(&pristine, BootKind::Bios, &OPENWRT, 64, &tree, &debian.vmlinuz);
     let job = Job::connectx3(&pristine, &debian.modules);
-    job.patch(folder.path(), &pristine, &["--rootfs-size", "128M", "-o", "router.img"]).expect_status(0);
+    job.patch(folder.path(), &pristine, &["--rootfs-size", "128M", "--rekey", "h1", "-o", "router.img"])
+        .expect_status(0);
     // Its kernel has squashfs as a module, which is told, and which the initial root here brings.
     let ran = job.verify(folder.path(), &folder.path().join("router.img")).expect_status(0);
     assert!(ran.text().contains("warn  squashfs-decompressor") && ran.text().contains("no squashfs built in"), "{ran}");
     let early = debian.closure(&[&DISK[..], &["squashfs"]].concat());
-    boot_and_look(&folder.path().join("router.img"), &early, "squashfs", false);
+    judge_root(&boot_and_look(&folder.path().join("router.img"), &early, "squashfs", false));
 }
 
 #[test]

@@ -23,6 +23,11 @@ done
 tries=0
 while [ ! -e /sys/class/block/vda2/dev ] && [ $tries -lt 100 ]; do $b sleep 0.1; tries=$((tries + 1)); done
 $b mknod /dev/root b $($b tr : ' ' < /sys/class/block/vda2/dev)
+# The one place where a running kernel is asked which device a PARTUUID= names, as it asks itself for root=.
+if [ -e /sys/power/resume ]; then
+    $b cat /root > /sys/power/resume
+    echo "NAMED $($b cat /sys/power/resume) AND IS $($b cat /sys/class/block/vda2/dev)"
+fi
 for type in squashfs ext4; do
     $b mount -t $type -o ro /dev/root /mnt && echo "MOUNTED read-only as $type" && break
 done
@@ -55,19 +60,21 @@ echo THE END
 $b poweroff -f
 "#;
 
-/// Boots `kernel` with `disk` (raw or `.qcow2`) as the first virtio disk and returns what the console showed. `early` are
+/// Boots `kernel` with `disk` (raw or `.qcow2`) as the first virtio disk, whose root grub.cfg names as `root`, and returns what
+/// the console showed. `early` are
 /// driver files to insert before the disk can be seen. With `fill` the root is mounted a second time and 120 MiB are
 /// written to it, in 12 folders of `/filled`; else the disk is left as it is.
 pub(crate) fn boot(
     kernel: &Path,
     early: &[std::path::PathBuf],
     disk: &Path,
+    root: &str,
     insertions: &[Insertion],
     fill: bool,
 ) -> String {
     let folder = tempfile::tempdir().unwrap();
     let initrd = folder.path().join("initrd");
-    std::fs::write(&initrd, initial_root(early, insertions, fill)).unwrap();
+    std::fs::write(&initrd, initial_root(early, root, insertions, fill)).unwrap();
     let console = folder.path().join("console");
     let format = if disk.extension().is_some_and(|extension| extension == "qcow2") { "qcow2" } else { "raw" };
     let drive =
@@ -114,7 +121,7 @@ pub(crate) fn boot(
     said
 }
 
-fn initial_root(early: &[std::path::PathBuf], insertions: &[Insertion], fill: bool) -> Vec<u8> {
+fn initial_root(early: &[std::path::PathBuf], root: &str, insertions: &[Insertion], fill: bool) -> Vec<u8> {
     let mut archive = Archive::default();
     for folder in ["bin", "dev", "early", "mnt", "proc", "sys"] {
         archive.directory(folder);
@@ -129,6 +136,7 @@ fn initial_root(early: &[std::path::PathBuf], insertions: &[Insertion], fill: bo
         list.push_str(&format!("{name}\n"));
     }
     archive.file("early/list", list.as_bytes());
+    archive.file("root", root.as_bytes());
     let lines: String = insertions.iter().map(|one| format!("{} {}\n", one.path, one.parameters)).collect();
     archive.file("insert", lines.as_bytes());
     if fill {
