@@ -6,6 +6,7 @@ use super::host_args::{BatchAction, BatchArguments, BatchCommand};
 use super::merge;
 use super::page::{Page, Tone, number};
 use super::patch::epoch;
+use super::render_edits;
 use super::shard_args::Slice;
 use super::terminal::Terminal;
 use super::wish_args::to_wishes;
@@ -39,6 +40,7 @@ fn make(arguments: &BatchArguments, terminal: &Terminal) -> Result<ExitCode> {
         keep_debug: arguments.keep_debug,
         force: arguments.force,
         fail_fast: arguments.fail_fast,
+        sign: arguments.sign.clone(),
         allow: arguments.allow.clone(),
         skip: arguments.skip.clone(),
         epoch: epoch()?,
@@ -58,8 +60,9 @@ pub(super) fn exit_code(report: &BatchReport) -> ExitCode {
     if is_complete { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Check.exit_code()) }
 }
 
-/// The hosts that failed, and why.
+/// What is to be said of the run, and the hosts that failed, and why.
 pub(super) fn failures(page: &mut Page, report: &BatchReport) {
+    render_edits::findings(page, &report.remarks);
     for host in &report.hosts {
         let Some(error) = &host.error else { continue };
         page.labelled(&format!("{}:", host.host), Tone::Bad, error);

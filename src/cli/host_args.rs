@@ -149,6 +149,9 @@ pub(super) struct BatchArguments {
     pub(super) identifiers: Identifiers,
     #[command(flatten)]
     pub(super) sharding: Sharding,
+    /// Sign sha256sums with this usign or signify secret key (sha256sums.sig); of shards `batch merge` signs it
+    #[arg(long, value_name = "KEY", help_heading = "Signing")]
+    pub(super) sign: Option<PathBuf>,
     /// Make every host again, whatever an earlier run made
     #[arg(short, long, help_heading = "Running")]
     pub(super) force: bool,

@@ -22,12 +22,15 @@ pub(super) struct MergeArguments {
     /// where that cannot be. It may be left out where all shards share a folder
     #[arg(short, long, value_name = "DIR")]
     pub(super) output: Option<PathBuf>,
+    /// Sign sha256sums with this usign or signify secret key (sha256sums.sig)
+    #[arg(long, value_name = "KEY", help_heading = "Signing")]
+    sign: Option<PathBuf>,
 }
 
 impl MergeArguments {
     /// As the task takes it.
     pub(super) fn to_request(&self) -> MergeRequest {
-        MergeRequest { folders: self.folders.clone(), output: self.output.clone() }
+        MergeRequest { folders: self.folders.clone(), output: self.output.clone(), sign: self.sign.clone() }
     }
 
     /// Where everything goes.
@@ -52,7 +55,7 @@ Exit codes:
 Examples:
   Four machines, one folder on a shared filesystem:
     ibwrt batch image.img.gz --hosts hosts.toml -o images --shard 1/4   # and 2/4 …
-    ibwrt batch merge images
+    ibwrt batch merge images --sign site.sec
 
   Each with a folder of its own:
     ibwrt batch merge shard-1 shard-2 shard-3 shard-4 -o images";

@@ -31,4 +31,4 @@ pub(crate) use listed::ListedDigests;
 pub(crate) use output::{Filled, Output, digest_as, exists, is_temporary, replace_file_as};
 pub(crate) use place::place_file;
 pub(crate) use sign::{FileMessage, Signer, read_range, read_small, sha256_of, signature_of};
-pub(crate) use sums::{check_sums, update_sums};
+pub(crate) use sums::{check_sums, stale_signatures, update_sums};

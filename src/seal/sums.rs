@@ -113,13 +113,18 @@ pub(crate) fn update_sums(sealed: &Sealed, create: bool, signer: Option<&Signer>
     if let Some(signer) = signer {
         update.updated.extend(signer.sign_sums(&folder)?);
     }
-    let stale = SIGNATURES.iter().filter(|name| is_changed && (signer.is_none() || **name != SUMS_SIGNATURE));
-    for signature in stale.filter(|name| folder.join(name).exists()) {
+    for signature in stale_signatures(&folder, signer).filter(|_| is_changed) {
         update
             .remarks
             .push(format!("{signature} no longer matches the changed {SUMS}; sign it again or remove the signature"));
     }
     Ok(update)
+}
+
+/// The signatures on `sha256sums` in `folder` that `signer` does not renew.
+pub(crate) fn stale_signatures(folder: &Path, signer: Option<&Signer>) -> impl Iterator<Item = &'static str> {
+    let left = SIGNATURES.into_iter().filter(move |name| signer.is_none() || *name != SUMS_SIGNATURE);
+    left.filter(|name| folder.join(name).exists()).collect::<Vec<_>>().into_iter()
 }
 
 /// Updates `profiles.json`. Returns its digest when it lists the output, changed or not: a run that broke off may have

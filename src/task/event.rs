@@ -112,6 +112,8 @@ pub(crate) enum Event {
         not_begun: usize,
         /// Seconds since `batch-begun`.
         seconds: f64,
+        /// What is to be said of the run as a whole.
+        remarks: Vec<Finding>,
     },
     /// The last event of another command: what `--format json` prints.
     Report {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::batch::{batch, site};
 use super::support::{Job, fixture, fixture_modules, gzip_readers_agree, ibwrt, listing, raw_disk, run, sha256, tool};
 
 const IMAGE: &str = "openwrt-mini-ib-ext4-combined.img.gz";
@@ -328,4 +329,61 @@ fn a_certificate_is_taken_for_its_own_key_only() {
     let ran = with("other.sec", "c.img.gz").expect_status(2);
     assert!(ran.stderr.contains(KEY) && ran.stderr.contains("authorises"), "{ran}");
     assert!(!at("c.img.gz").exists());
+}
+
+#[test]
+fn one_signature_of_a_batch_vouches_for_every_image_in_its_folder_however_many_machines_made_them() {
+    let site = site(4);
+    let public = text(&fixture("test-key.pub"));
+    let ran = batch(site.path(), IMAGE, &["--sign", &key()]).expect_status(0);
+    assert!(ran.says("4 written to out"), "{ran}");
+    let out = site.path().join("out");
+    let signatures: Vec<String> = listing(&out).into_iter().filter(|name| name.ends_with(".sig")).collect();
+    assert_eq!(signatures, ["sha256sums.sig"]);
+    assert!(signify_accepts(&fixture("test-key.pub"), &out.join("sha256sums"), &out.join("sha256sums.sig")));
+    for host in ["h000", "h003"] {
+        let row = verified(&out.join(format!("{host}.img.gz")), &["--key", &public], "sums-signature");
+        assert_says(&row, 0, &["pass", KEY, "lists the image"]);
+    }
+    // Shards have no list of all; the merged one has the same signature.
+    let ran = batch(site.path(), IMAGE, &["-o", "parts", "--shard", "1/2", "--sign", &key()]).expect_status(2);
+    assert!(ran.says("shard 1 of 2 has no list of all outputs to sign") && ran.says("batch merge --sign"), "{ran}");
+    for shard in ["1/2", "2/2"] {
+        batch(site.path(), IMAGE, &["-o", "parts", "--shard", shard]).expect_status(0);
+    }
+    ibwrt(site.path(), ["batch", "merge", "parts", "--sign", &key()]).expect_status(0);
+    let signature = |folder: &str| std::fs::read(site.path().join(folder).join("sha256sums.sig")).unwrap();
+    assert!(signature("parts") == signature("out"), "the signatures differ");
+
+    // A signature that no longer fits is told; one that does is left in peace.
+    let ran = batch(site.path(), IMAGE, &[]).expect_status(0);
+    assert!(!ran.says("no longer matches"), "{ran}");
+    std::fs::copy(out.join("h000.img.gz"), out.join("h003.img.gz")).unwrap();
+    assert_says(
+        &verified(&out.join("h003.img.gz"), &["--key", &public], "sums-signature"),
+        1,
+        &["but the signed list says"],
+    );
+    std::fs::write(site.path().join("psk"), "another").unwrap();
+    let ran = batch(site.path(), IMAGE, &[]).expect_status(0);
+    assert!(ran.says("out/sha256sums.sig no longer matches the changed sha256sums"), "{ran}");
+    batch(site.path(), IMAGE, &["--sign", &key()]).expect_status(0);
+    assert!(signify_accepts(&fixture("test-key.pub"), &out.join("sha256sums"), &out.join("sha256sums.sig")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_batch_warns_of_a_key_that_others_can_read_and_refuses_one_that_is_none_before_the_work() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = site(1);
+    let own = site.path().join("own.sec");
+    std::fs::copy(key(), &own).unwrap();
+    for (mode, is_told) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&own, PermissionsExt::from_mode(mode)).unwrap();
+        let ran = batch(site.path(), IMAGE, &["--sign", "own.sec"]).expect_status(0);
+        assert_eq!(ran.says("others can use it"), is_told, "{ran}");
+        assert!(!std::fs::read_to_string(site.path().join("out/report.json")).unwrap().contains("others can"));
+    }
+    let ran = batch(site.path(), IMAGE, &["-o", "other", "--sign", "hosts.toml"]).expect_status(2);
+    assert!(ran.says("hosts.toml") && !site.path().join("other").exists(), "{ran}");
 }

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::file_sha256;
 use crate::error::{Error, Result};
-use crate::seal::{is_temporary, replace_file_as};
+use crate::plan::{Finding, Severity};
+use crate::seal::{Signer, is_temporary};
 
+use super::lists;
 use super::lock::{Hold, Lock};
 use super::names::{LOCK, List};
 use super::report::BatchReport;
@@ -108,11 +110,6 @@ impl Folder {
         Ok((journal, earlier))
     }
 
-    /// Whose the temporary files are.
-    pub(super) fn whose(shard: Option<Shard>) -> String {
-        shard.map(Shard::label).unwrap_or_default()
-    }
-
     /// The output `name` of an earlier run, if it came from the same `inputs` and still has its digest.
     pub(super) fn kept(&self, name: &str, inputs: &str) -> Option<Done> {
         let done = self.earlier.get(&(name.to_owned(), inputs.to_owned()))?;
@@ -130,18 +127,20 @@ impl Folder {
         written.map_err(|error| Error::io("write", &self.path.join(List::Journal.name(self.shard)), error))
     }
 
-    /// Writes sums and report; the journal is no longer needed, and after a run over all hosts neither are lists of shards.
+    /// Writes sums, signed by `signer`, and report; the journal is no longer needed, and after a run over all hosts neither are
+    /// lists of shards. What is to be said of signatures and locks is returned.
     ///
     /// # Errors
     /// I/O.
-    pub(super) fn close(self, report: &BatchReport) -> Result<()> {
+    pub(super) fn close(self, report: &BatchReport, signer: Option<&Signer>) -> Result<Vec<Finding>> {
         let Self { path, shard, journal, lock, .. } = self;
-        let written = write_lists(&path, shard, report).and_then(|()| {
+        let unlocked = (!lock.is_sure()).then(|| no_locks(&path));
+        let written = lists::write(&path, shard, report, signer).and_then(|findings| {
             journal.release();
-            match shard {
-                Some(_) => Ok(()),
-                None => remove(&path, |name| List::of_name(name).is_some_and(|(_, shard)| shard.is_some())),
+            if shard.is_none() {
+                remove(&path, |name| List::of_name(name).is_some_and(|(_, shard)| shard.is_some()))?;
             }
+            Ok(findings.into_iter().chain(unlocked).collect())
         });
         lock.release();
         written
@@ -160,17 +159,9 @@ pub(super) fn remove(path: &Path, meant: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes the sums and the report of `shard`, or of all hosts, into the folder at `path`.
-///
-/// # Errors
-/// I/O.
-pub(super) fn write_lists(path: &Path, shard: Option<Shard>, report: &BatchReport) -> Result<()> {
-    let whose = Folder::whose(shard);
-    let mut text = serde_json::to_string_pretty(report)
-        .map_err(|error| Error::unsupported(format!("the report cannot be written as JSON: {error}")))?;
-    text.push('\n');
-    replace_file_as(&whose, &path.join(List::Sums.name(shard)), report.sums().as_bytes())?;
-    replace_file_as(&whose, &path.join(List::Report.name(shard)), text.as_bytes())
+/// Whose the temporary files of a run over `shard`, or over all hosts, are.
+pub(super) fn whose(shard: Option<Shard>) -> String {
+    shard.map(Shard::label).unwrap_or_default()
 }
 
 /// Takes the lock of the folder at `path`; `None` where nobody can write.
@@ -192,6 +183,15 @@ pub(super) fn lock(path: &Path, hold: Hold) -> Result<Option<Lock>> {
 fn at_work(path: &Path, who: &str) -> Error {
     Error::usage(format!("{who} is at work in the folder {}", path.display()))
         .remedy("wait until it is done, or give this run a folder of its own")
+}
+
+fn no_locks(path: &Path) -> Finding {
+    Finding {
+        id: "no-locks".to_owned(),
+        severity: Severity::Note,
+        message: format!("the filesystem of {} knows no locks: nothing keeps a second batch out", path.display()),
+        remedy: Some("mount it with locks (NFS: lockd; Lustre: -o flock), or see to it that only one runs".to_owned()),
+    }
 }
 
 /// Names in the folder at `path`, sorted.

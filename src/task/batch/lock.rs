@@ -18,6 +18,7 @@ pub(super) enum Hold {
 pub(super) struct Lock {
     path: PathBuf,
     file: File,
+    is_sure: bool,
 }
 
 impl Lock {
@@ -33,10 +34,11 @@ impl Lock {
                 Hold::Alone => file.try_lock(),
                 Hold::Shared => file.try_lock_shared(),
             };
+            let is_sure = locked.is_ok();
             match locked {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) if !knows_no_locks(&error) => return Err(error),
-                _ if is_at(&file, path) => return Ok(Some(Self { path: path.to_owned(), file })),
+                _ if is_at(&file, path) => return Ok(Some(Self { path: path.to_owned(), file, is_sure })),
                 // Whoever held it last removed it in between.
                 _ => {}
             }
@@ -55,6 +57,11 @@ impl Lock {
         }
     }
 
+    /// Whether the filesystem knows locks.
+    pub(super) fn is_sure(&self) -> bool {
+        self.is_sure
+    }
+
     /// The file, for whoever writes to it.
     pub(super) fn file(&mut self) -> &mut File {
         &mut self.file
@@ -62,7 +69,7 @@ impl Lock {
 
     /// Gives the file up. It goes, if nobody else holds it.
     pub(super) fn release(self) {
-        let Self { path, file } = self;
+        let Self { path, file, .. } = self;
         // What cannot be removed lies there until the next run; it holds nobody up.
         if file.unlock().is_ok() && file.try_lock().is_ok() && is_at(&file, &path) {
             let _ = fs::remove_file(path);

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::parallel;
-use crate::seal::{is_temporary, place_file};
+use crate::seal::{Signer, is_temporary, place_file};
 
 use super::super::event::Observer;
-use super::folder::{check_own, lock, remove, write_lists};
+use super::super::signer::readable_by_others;
+use super::folder::{check_own, lock, remove};
+use super::lists;
 use super::lock::{Hold, Lock};
 use super::parts::Parts;
 use super::report::BatchReport;
@@ -23,6 +25,8 @@ pub(crate) struct MergeRequest {
     pub(crate) folders: Vec<PathBuf>,
     /// Where everything goes; `None`: where the shards left it, if that is one folder.
     pub(crate) output: Option<PathBuf>,
+    /// The secret key that signs the sums.
+    pub(crate) sign: Option<PathBuf>,
 }
 
 /// Joins the sums and reports of all shards, and puts their outputs into one folder. Nothing is written unless every host is
@@ -33,11 +37,12 @@ pub(crate) struct MergeRequest {
 /// was; I/O.
 pub(crate) fn merge(request: &MergeRequest, observer: &dyn Observer) -> Result<BatchReport> {
     let target = target(request)?;
+    let signer = request.sign.as_deref().map(Signer::load).transpose()?;
     if target.is_dir() {
         check_own(target)?;
     }
     let mut locks = Locks::default();
-    let merged = merged(request, target, &mut locks, observer);
+    let merged = merged(request, target, signer.as_ref(), &mut locks, observer);
     locks.release();
     merged
 }
@@ -80,7 +85,13 @@ impl Locks {
     }
 }
 
-fn merged(request: &MergeRequest, target: &Path, locks: &mut Locks, observer: &dyn Observer) -> Result<BatchReport> {
+fn merged(
+    request: &MergeRequest,
+    target: &Path,
+    signer: Option<&Signer>,
+    locks: &mut Locks,
+    observer: &dyn Observer,
+) -> Result<BatchReport> {
     let mut parts = Parts::default();
     let mut folders: Vec<&PathBuf> = request.folders.iter().collect();
     folders.sort();
@@ -96,12 +107,13 @@ fn merged(request: &MergeRequest, target: &Path, locks: &mut Locks, observer: &d
     if !problems.is_empty() {
         return Err(told(&problems));
     }
-    let Some(report) = parts.joined() else { return Err(Error::usage("there is no shard")) };
+    let Some(mut report) = parts.joined() else { return Err(Error::usage("there is no shard")) };
     fs::create_dir_all(target).map_err(|error| Error::io("create the folder", target, error))?;
     locks.add(target)?;
     remove(target, |name| is_temporary(name, None))?;
     outputs.place(target, observer)?;
-    write_lists(target, None, &report)?;
+    report.remarks = lists::write(target, None, &report, signer)?;
+    report.remarks.extend(request.sign.as_deref().and_then(readable_by_others));
     Ok(report)
 }
 

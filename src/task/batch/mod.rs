@@ -4,6 +4,7 @@
 mod folder;
 mod ground;
 mod inputs;
+mod lists;
 mod lock;
 mod merge;
 mod names;
@@ -24,14 +25,15 @@ use crate::parallel;
 use crate::plan::Finding;
 use crate::progress::Progress;
 use crate::recipe::CommandLineWishes;
-use crate::seal::Output;
+use crate::seal::{Output, Signer};
 
 use super::event::Observer;
 use super::hosts::check_output;
 use super::medium::Medium;
+use super::signer::readable_by_others;
 use super::steps::{self, Opened, Wished};
 use super::{Input, growth};
-use folder::{Done, Folder};
+use folder::{Done, Folder, whose};
 use ground::Grounds;
 pub(crate) use merge::{MergeRequest, merge};
 use report::Part;
@@ -59,6 +61,8 @@ pub(crate) struct BatchRequest {
     pub(crate) force: bool,
     /// Begin no further host once one failed.
     pub(crate) fail_fast: bool,
+    /// The secret key that signs the sums.
+    pub(crate) sign: Option<PathBuf>,
     /// Checks that may fail.
     pub(crate) allow: Vec<String>,
     /// Checks that are not run.
@@ -80,6 +84,7 @@ struct Item {
 /// Those of the image and of the hosts file, before anything is written; I/O in the output's folder, such as a full disk,
 /// after which no further host is begun. A host that fails otherwise is a row of the report.
 pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<BatchReport> {
+    let signer = signer(request)?;
     let renderer = Renderer::new(Hosts::read(&request.hosts)?, &request.wishes, &request.name)?;
     let opened = steps::open(&Input::Image(request.image.clone()), observer)?;
     observer.begin("Rendering the hosts", None);
@@ -106,14 +111,24 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
     let folder = Mutex::new(folder);
     let hosts = work.all(&items, &kept, &folder, observer);
     let folder = folder.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let report = BatchReport::new(&opened, all_inputs, part, hosts);
-    let closed = folder.close(&report);
+    let mut report = BatchReport::new(&opened, all_inputs, part, hosts);
+    let closed = folder.close(&report, signer.as_ref());
     if let Some(refused) = work.refused.get() {
         return Err(refused.again());
     }
-    closed?;
+    report.remarks = closed?;
+    report.remarks.extend(request.sign.as_deref().and_then(readable_by_others));
     observer.event(&told::batch_done(&report, begun));
     Ok(report)
+}
+
+/// Reads the key.
+fn signer(request: &BatchRequest) -> Result<Option<Signer>> {
+    match (&request.sign, request.shard) {
+        (Some(_), Some(shard)) => Err(Error::usage(format!("{shard} has no list of all outputs to sign"))
+            .remedy("leave --sign out here: `ibwrt batch merge --sign KEY` signs the list of all shards")),
+        (key, _) => key.as_deref().map(Signer::load).transpose(),
+    }
 }
 
 /// What making a host needs beside it.
@@ -220,8 +235,7 @@ impl<'a> Work<'a> {
         }
         let Medium::Image(image) = &medium else { return Err(Error::usage("a tree of files is no image")) };
         let path = request.folder.join(&item.row.output);
-        let whose = Folder::whose(request.shard);
-        let output = Output::prepare_as(&whose, &path, Some(&request.image), true)?.rehearsed(rehearsal);
+        let output = Output::prepare_as(&whose(request.shard), &path, Some(&request.image), true)?.rehearsed(rehearsal);
         let sealed = output.fill(&image.disk, &Unseen)?.publish(None)?;
         let done = Done {
             inputs: item.inputs.clone(),

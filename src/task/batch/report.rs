@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::hosts::HostRow;
+use crate::plan::Finding;
 
 use super::super::event::ErrorFacts;
 use super::super::steps::Opened;
@@ -113,6 +114,9 @@ pub(crate) struct BatchReport {
     pub(crate) shard: Option<Part>,
     /// The hosts, in the order in which they are written.
     pub(crate) hosts: Vec<HostOutcome>,
+    /// What is to be said of this run; never in the file.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) remarks: Vec<Finding>,
 }
 
 /// Part `number` (from 1) of `count` of the hosts.
@@ -149,6 +153,7 @@ impl BatchReport {
             shard,
             image_disk_id: opened.scene.medium.table().map(|table| table.disk_id.clone()),
             hosts,
+            remarks: Vec::new(),
         }
     }
 

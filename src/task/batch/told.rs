@@ -48,6 +48,7 @@ pub(super) fn batch_done(report: &BatchReport, begun: Instant) -> Event {
         failed: report.count(HostStatus::Failed),
         not_begun: report.count(HostStatus::NotBegun),
         seconds: rounded(begun.elapsed().as_secs_f64()),
+        remarks: report.remarks.clone(),
     }
 }
 
