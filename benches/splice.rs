@@ -10,14 +10,14 @@ mod common;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use common::filling::fill;
 use common::support::{BootKind, RootKind, image, partitions, raw_disk, system_of_fixture};
 use common::{
-    Contender, WISHES, With, by_hand, finish, foreign, ibwrt, is_asked_for_figures, line, megabytes, patch, race,
-    ratio, requests, source,
+    Contender, WISHES, With, by_hand, finish, foreign, ibwrt, is_asked_for_figures, line, measured, megabytes, patch,
+    race, ratio, requests, size, source,
 };
 use sha2::{Digest, Sha256};
 
@@ -134,7 +134,7 @@ fn small_edit(bench: &Bench<'_>, image: &Path, tree: &Path) -> [Duration; 2] {
     ratio("gzip -6 way / ibwrt patch", slow_times[1], quick_times[0]);
     ratio("ibwrt patch / inflate, write, SHA-256", quick_times[0], quick_times[1]);
     ratio("ibwrt patch / the same with fsync", quick_times[0], quick_times[2]);
-    println!("  the output has {} MB; ibwrt held {} MB of memory\n", size(&output), peak(small(image, &output)));
+    println!("  the output has {} MB; ibwrt held {} MB of memory\n", size(&output), held(small(image, &output)));
     [quick_times[0], quick_times[1]]
 }
 
@@ -170,7 +170,7 @@ fn large_root(bench: &Bench<'_>, base: &Path, tree: &Path, [usual, _]: [Duration
     let times = race(&contenders, RUNS);
     report(&contenders, &times);
     ratio("8 GiB / 104 MiB", times[0], times[1].min(usual));
-    println!("  ibwrt held {} MB of memory", peak(small(&image, &output)));
+    println!("  ibwrt held {} MB of memory", held(small(&image, &output)));
 }
 
 fn report(contenders: &[Contender<'_>], times: &[Duration]) {
@@ -179,21 +179,7 @@ fn report(contenders: &[Contender<'_>], times: &[Duration]) {
     }
 }
 
-fn size(file: &Path) -> String {
-    format!("{:.1}", megabytes(std::fs::metadata(file).unwrap().len()))
-}
-
-/// The most memory that a command held, in MB (proc(5), VmHWM), looked at while it runs.
-fn peak(mut command: Command) -> String {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut most = 0;
-    while child.try_wait().unwrap().is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        most = most.max(kibibytes.unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    format!("{:.0}", megabytes(most * 1024))
+/// The most memory that a command held, in MB.
+fn held(mut command: Command) -> String {
+    format!("{:.0}", megabytes(measured(&mut command).peak))
 }

@@ -7,12 +7,11 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-
 use common::filling::fill;
-use common::support::{BootKind, OPENWRT, listing, partitions, raw_disk, squashfs_image, system_of_fixture};
+use common::support::{BootKind, OPENWRT, listing, squashfs_image, system_of_fixture};
 use common::{
-    Contender, With, finish, foreign, is_asked_for_figures, line, megabytes, patch, race_with_cpu, ratio, source,
+    Contender, With, difference, finish, foreign, is_asked_for_figures, line, patch, race_with_cpu, ratio, size,
+    source, squash_by_hand,
 };
 
 /// Timed runs of each, after one that is not counted.
@@ -46,7 +45,7 @@ fn main() {
     let (with_modules, _) = system_of_fixture(patched.to_str().unwrap(), &after);
     let new = folder.path().join("new");
     let count = difference(&tree, &with_modules, &new);
-    let script = by_hand(&image, &new, folder.path());
+    let script = squash_by_hand(&image, &new, folder.path());
     println!(
         "{count} files of the InfiniBand set put into a squashfs with {} files; image {} MB",
         listing(&tree).len(),
@@ -65,53 +64,4 @@ fn main() {
     ratio("unpacking and packing anew / ibwrt patch", their_wall, wall);
     ratio("the same on processors", their_cpu, cpu);
     println!("  the output has {} MB, theirs {} MB", size(&patched), size(&folder.path().join("by-hand.img.gz")));
-}
-
-/// Copies what is new or other in `after` to `to`; how many paths that are.
-fn difference(before: &Path, after: &Path, to: &Path) -> usize {
-    let mut count = 0;
-    for path in listing(after) {
-        let (old, new, copy) = (before.join(&path), after.join(&path), to.join(&path));
-        let content = |path: &Path| match path.is_symlink() {
-            true => std::fs::read_link(path).ok().map(|target| target.into_os_string().into_encoded_bytes()),
-            // Reading a device would wait for what nobody sends.
-            false => path.is_file().then(|| std::fs::read(path).unwrap()),
-        };
-        if new.is_dir() && !new.is_symlink() || content(&old) == content(&new) {
-            continue;
-        }
-        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        finish(&mut foreign("cp").with(["-a"]).with([new, copy]));
-        count += 1;
-    }
-    count
-}
-
-/// The shell's way: the image unpacked, its root unpacked, the files of `new` put in, all packed anew with the same options.
-fn by_hand(image: &Path, new: &Path, folder: &Path) -> String {
-    let [_, root] = partitions(&raw_disk(image));
-    let file = |name: &str| -> PathBuf { folder.join(name) };
-    format!(
-        "set -e; gzip -dc '{image}' > '{raw}'; rm -rf '{tree}' '{packed}'
-         dd if='{raw}' of='{part}' bs=512 skip={start} count={sectors} status=none
-         unsquashfs -quiet -no-progress -no-exit-code -dest '{tree}' '{part}'
-         cp -a '{new}/.' '{tree}'
-         mksquashfs '{tree}' '{packed}' -nopad -noappend -root-owned -no-xattrs -quiet -no-progress {options}
-         truncate -s $(({sectors} * 512)) '{packed}'
-         dd if='{packed}' of='{raw}' bs=512 seek={start} conv=notrunc status=none
-         gzip -9nf '{raw}'",
-        image = image.display(),
-        new = new.display(),
-        raw = file("by-hand.img").display(),
-        tree = file("by-hand").display(),
-        part = file("by-hand.root").display(),
-        packed = file("by-hand.squashfs").display(),
-        start = root.start,
-        sectors = root.sectors,
-        options = OPENWRT.join(" "),
-    )
-}
-
-fn size(file: &Path) -> String {
-    format!("{:.1}", megabytes(std::fs::metadata(file).unwrap().len()))
 }

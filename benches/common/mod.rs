@@ -83,13 +83,68 @@ pub(crate) fn race_with_cpu(contenders: &[Contender<'_>], runs: usize) -> Vec<(D
     times.into_iter().map(|(walls, cpus)| (median(walls), median(cpus))).collect()
 }
 
-/// What all children that ended have spent on processors, and theirs (proc(5): cutime and cstime in hundredths).
+/// What all children that ended have spent on processors, and theirs (proc(5): cutime and cstime, the 16th and 17th field).
 fn cpu_of_children() -> Duration {
+    cpu_fields(13)
+}
+
+/// What this process has spent on processors (proc(5): utime and stime, the 14th and 15th field).
+pub(crate) fn cpu_of_self() -> Duration {
+    cpu_fields(11)
+}
+
+/// Two fields of hundredths of a second, of which `skipped` come first behind the name.
+fn cpu_fields(skipped: usize) -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field, the name in parentheses, may hold blanks; cutime and cstime are the 16th and 17th.
+    // The second field, the name in parentheses, may hold blanks.
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
-    let ticks: u64 = fields.skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 = fields.skip(skipped).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// What a command took.
+#[derive(Clone, Copy)]
+pub(crate) struct Measured {
+    /// By the clock.
+    pub(crate) wall: Duration,
+    /// On processors.
+    pub(crate) cpu: Duration,
+    /// The most memory that it held, in bytes; 0 where nobody looked.
+    pub(crate) peak: u64,
+}
+
+/// Runs a command that must succeed, and looks at its memory (proc(5), VmHWM) meanwhile.
+pub(crate) fn measured(command: &mut Command) -> Measured {
+    let (start, before) = (Instant::now(), cpu_of_children());
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let result = loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        peak = peak.max(kibibytes.unwrap_or(0) * 1024);
+        if let Some(result) = child.try_wait().unwrap() {
+            break result;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert!(result.success(), "{command:?}: {result}");
+    Measured { wall: start.elapsed(), cpu: cpu_of_children() - before, peak }
+}
+
+/// The medians of several runs.
+pub(crate) fn median(mut runs: Vec<Measured>) -> Measured {
+    let mut middle = |key: fn(&Measured) -> u128| {
+        runs.sort_by_key(key);
+        runs[runs.len() / 2]
+    };
+    Measured {
+        wall: middle(|run| run.wall.as_nanos()).wall,
+        cpu: middle(|run| run.cpu.as_nanos()).cpu,
+        peak: middle(|run| run.peak.into()).peak,
+    }
 }
 
 pub(crate) fn line(name: &str, time: Duration) {
@@ -193,4 +248,54 @@ impl With for Command {
         self.args(arguments);
         self
     }
+}
+
+/// Copies what is new or other in `after` to `to`; how many paths that are.
+pub(crate) fn difference(before: &Path, after: &Path, to: &Path) -> usize {
+    let mut count = 0;
+    for path in support::listing(after) {
+        let (old, new, copy) = (before.join(&path), after.join(&path), to.join(&path));
+        let content = |path: &Path| match path.is_symlink() {
+            true => std::fs::read_link(path).ok().map(|target| target.into_os_string().into_encoded_bytes()),
+            // Reading a device would wait for what nobody sends.
+            false => path.is_file().then(|| std::fs::read(path).unwrap()),
+        };
+        if new.is_dir() && !new.is_symlink() || content(&old) == content(&new) {
+            continue;
+        }
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        finish(&mut foreign("cp").with(["-a"]).with([new, copy]));
+        count += 1;
+    }
+    count
+}
+
+/// The shell's way: the image unpacked, its root unpacked, the files of `new` put in, all packed anew with the same options.
+pub(crate) fn squash_by_hand(image: &Path, new: &Path, folder: &Path) -> String {
+    let [_, root] = support::partitions(&support::raw_disk(image));
+    let file = |name: &str| -> PathBuf { folder.join(name) };
+    format!(
+        "set -e; gzip -dc '{image}' > '{raw}'; rm -rf '{tree}' '{packed}'
+         dd if='{raw}' of='{part}' bs=512 skip={start} count={sectors} status=none
+         unsquashfs -quiet -no-progress -no-exit-code -dest '{tree}' '{part}'
+         cp -a '{new}/.' '{tree}'
+         mksquashfs '{tree}' '{packed}' -nopad -noappend -root-owned -no-xattrs -quiet -no-progress {options}
+         truncate -s $(({sectors} * 512)) '{packed}'
+         dd if='{packed}' of='{raw}' bs=512 seek={start} conv=notrunc status=none
+         gzip -9nf '{raw}'",
+        image = image.display(),
+        new = new.display(),
+        raw = file("by-hand.img").display(),
+        tree = file("by-hand").display(),
+        part = file("by-hand.root").display(),
+        packed = file("by-hand.squashfs").display(),
+        start = root.start,
+        sectors = root.sectors,
+        options = support::OPENWRT.join(" "),
+    )
+}
+
+/// Length of a file in MB.
+pub(crate) fn size(file: &Path) -> String {
+    format!("{:.1}", megabytes(std::fs::metadata(file).unwrap().len()))
 }
