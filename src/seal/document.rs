@@ -4,11 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
-use super::output::{
-    cannot_create, cannot_write, check_existing, check_folder, exists, folder_of, persist, temporary_in,
-};
+use super::output::{cannot_create, cannot_write, check_existing, check_folder, exists, folder_of, persist};
+use super::temporary::{Temporaries, Temporary};
 use crate::error::Result;
 
 /// An output that was found possible before the work starts. It holds a temporary file in the output's folder, which
@@ -17,7 +14,7 @@ use crate::error::Result;
 pub(crate) struct Document {
     path: PathBuf,
     force: bool,
-    file: NamedTempFile,
+    file: Temporary,
 }
 
 impl Document {
@@ -35,7 +32,7 @@ impl Document {
         } else if !force && fs::symlink_metadata(path).is_ok() {
             return Err(exists(path));
         }
-        let file = temporary_in(&folder).map_err(|error| cannot_create(path, &folder, error))?;
+        let file = Temporaries::readable(&folder).create().map_err(|error| cannot_create(path, &folder, error))?;
         Ok(Self { path: path.to_owned(), force, file })
     }
 

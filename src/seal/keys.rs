@@ -4,9 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
-
-use super::output::{cannot_create, cannot_write, check_folder, folder_of, persist, temporary_in};
+use super::output::{cannot_create, cannot_write, check_folder, folder_of, persist};
+use super::temporary::{Temporaries, Temporary};
 use crate::error::{Error, Result};
 use crate::signing::SecretKey;
 
@@ -52,26 +51,16 @@ impl KeyFiles {
     pub(crate) fn write(&self, key: &SecretKey) -> Result<()> {
         let folder = folder_of(&self.secret);
         let comment = format!("public key {}", key.public().fingerprint);
-        let secret = filled(private_in(&folder), &key.to_secret_text(), &self.secret)?;
-        let public = filled(temporary_in(&folder), &key.public().to_text(&comment), &self.public)?;
+        // Nobody else can read it.
+        let private = Temporaries { mode: 0o600, ..Temporaries::readable(&folder) };
+        let secret = filled(private.create(), &key.to_secret_text(), &self.secret)?;
+        let public = filled(Temporaries::readable(&folder).create(), &key.public().to_text(&comment), &self.public)?;
         persist(secret, &self.secret, false)?;
         persist(public, &self.public, false)
     }
 }
 
-/// A temporary file that nobody else can read.
-fn private_in(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = Builder::new();
-    builder.prefix(".ibwrt-").suffix(".part");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o600));
-    }
-    builder.tempfile_in(folder)
-}
-
-fn filled(file: io::Result<NamedTempFile>, text: &str, path: &Path) -> Result<NamedTempFile> {
+fn filled(file: io::Result<Temporary>, text: &str, path: &Path) -> Result<Temporary> {
     let mut file = file.map_err(|error| cannot_create(path, &folder_of(path), error))?;
     let written = file.as_file_mut().write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all());
     written.map_err(|error| cannot_write(path, error))?;

@@ -17,6 +17,7 @@ mod raw;
 mod sign;
 mod stream;
 mod sums;
+mod temporary;
 mod virtual_disk;
 mod zstd;
 
@@ -28,7 +29,8 @@ pub(crate) use form::check_ending;
 pub(crate) use gzip::Rehearsal;
 pub(crate) use keys::KeyFiles;
 pub(crate) use listed::ListedDigests;
-pub(crate) use output::{Filled, Output, digest_as, exists, is_temporary, replace_file_as};
+pub(crate) use output::{Filled, Output, digest_as, exists, replace_file_as};
 pub(crate) use place::place_file;
 pub(crate) use sign::{FileMessage, Signer, read_range, read_small, sha256_of, signature_of};
 pub(crate) use sums::{check_sums, stale_signatures, update_sums};
+pub(crate) use temporary::is_temporary;

@@ -5,12 +5,11 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::{Builder, NamedTempFile};
-
 use super::form::{OutputForm, Subject, form_of, written_as};
 use super::gzip::Rehearsal;
 use super::sign::Signer;
 use super::stream::Stream;
+use super::temporary::{Temporaries, Temporary};
 use crate::error::{Error, Result};
 use crate::image::{Disk, Form};
 use crate::progress::Progress;
@@ -23,7 +22,7 @@ pub(crate) struct Output {
     form: &'static OutputForm,
     force: bool,
     rehearsal: Option<Arc<Rehearsal>>,
-    file: NamedTempFile,
+    file: Temporary,
 }
 
 /// An output that has its name.
@@ -52,7 +51,7 @@ impl Output {
         Self::prepare_as("", path, input, force)
     }
 
-    /// The same; the temporary file's name says that it is `whose`, as [`is_temporary`] tells.
+    /// The same; the temporary file's name says that it is `whose`, as [`is_temporary`](super::is_temporary) tells.
     ///
     /// # Errors
     /// As [`Output::prepare`].
@@ -65,7 +64,8 @@ impl Output {
         } else if !force && fs::symlink_metadata(path).is_ok() {
             return Err(exists(path));
         }
-        let file = temporary_of(whose, &folder).map_err(|error| cannot_create(path, &folder, error))?;
+        let temporaries = Temporaries { whose, ..Temporaries::readable(&folder) };
+        let file = temporaries.create().map_err(|error| cannot_create(path, &folder, error))?;
         Ok(Self { path: path.to_owned(), form, force, rehearsal: None, file })
     }
 
@@ -163,13 +163,14 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     replace_file_as("", path, content)
 }
 
-/// The same; the temporary file's name says that it is `whose`, as [`is_temporary`] tells.
+/// The same; the temporary file's name says that it is `whose`, as [`is_temporary`](super::is_temporary) tells.
 ///
 /// # Errors
 /// I/O.
 pub(crate) fn replace_file_as(whose: &str, path: &Path, content: &[u8]) -> Result<()> {
     let folder = folder_of(path);
-    let mut file = temporary_of(whose, &folder).map_err(|error| cannot_create(path, &folder, error))?;
+    let temporaries = Temporaries { whose, ..Temporaries::readable(&folder) };
+    let mut file = temporaries.create().map_err(|error| cannot_create(path, &folder, error))?;
     let written = file.as_file_mut().write_all(content).and_then(|()| file.as_file().sync_all());
     written.map_err(|error| cannot_write(path, error))?;
     persist(file, path, true)
@@ -241,42 +242,11 @@ pub(super) fn is_same_file(path: &Path, metadata: &Metadata, input: &Path) -> bo
     matches!((path.canonicalize(), input.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// A temporary file in `folder`. Images hold no secrets that others may not read as a rule, and web servers must read
-/// them: the mode is 0644 as far as the umask allows.
-pub(super) fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
-    temporary_of("", folder)
-}
-
-/// What the names of temporary files begin and end with.
-pub(super) const TEMPORARY: (&str, &str) = (".ibwrt-", ".part");
-
-/// Whether `name` is that of a temporary file: one that is `whose`, or with `None` any.
-pub(crate) fn is_temporary(name: &str, whose: Option<&str>) -> bool {
-    let inner = name.strip_prefix(TEMPORARY.0).and_then(|rest| rest.strip_suffix(TEMPORARY.1));
-    inner.is_some_and(|inner| whose.is_none_or(|whose| inner.rsplit_once('-').map_or("", |(owner, _)| owner) == whose))
-}
-
-fn temporary_of(whose: &str, folder: &Path) -> io::Result<NamedTempFile> {
-    let prefix = match whose {
-        "" => TEMPORARY.0.to_owned(),
-        whose => format!("{}{whose}-", TEMPORARY.0),
-    };
-    let mut builder = Builder::new();
-    builder.prefix(&prefix).suffix(TEMPORARY.1);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o644));
-    }
-    builder.tempfile_in(folder)
-}
-
 /// Gives `file` the name `path`, and makes the name last.
-pub(super) fn persist(file: NamedTempFile, path: &Path, force: bool) -> Result<()> {
-    let named = if force { file.persist(path) } else { file.persist_noclobber(path) };
-    named.map_err(|error| match error.error.kind() {
+pub(super) fn persist(file: Temporary, path: &Path, force: bool) -> Result<()> {
+    file.persist(path, force).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => exists(path),
-        _ => cannot_write(path, error.error),
+        _ => cannot_write(path, error),
     })?;
     // Some filesystems cannot sync a folder; the file itself is safe on disk by now.
     #[cfg(unix)]
@@ -384,7 +354,6 @@ mod tests {
     fn nothing_stays_behind_when_the_work_is_given_up() {
         let (folder, input) = folder();
         let output = Output::prepare(&folder.path().join("out.img"), Some(&input), false).unwrap();
-        assert_eq!(names(folder.path()).len(), 2, "a temporary file");
         drop(output);
         assert_eq!(names(folder.path()), ["input.img"]);
     }

@@ -91,8 +91,12 @@ impl Folder {
         let who = shard.map(|shard| shard.to_string()).unwrap_or_default();
         let mut journal = journal.ok_or_else(|| at_work(path, &who))?;
         let names = names(path)?;
-        if let Some(shard) = shard {
-            check_counts(path, &names, shard)?;
+        if let Some(Err(error)) = shard.map(|shard| check_counts(path, &names, shard)) {
+            // What an earlier run noted there stays.
+            if journal.file().metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                journal.release();
+            }
+            return Err(error);
         }
         let whose = shard.map(Shard::label);
         remove(path, |name| is_temporary(name, whose.as_deref()))?;
