@@ -32,6 +32,7 @@ mod task;
 mod template;
 mod userland;
 mod verify;
+mod xz;
 mod zstd;
 
 pub use error::{Error, ErrorKind, Result};

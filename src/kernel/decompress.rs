@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::bytes::u32_at;
 use crate::error::{Error, Result};
+use crate::xz;
 
 /// Largest kernel accepted, bytes unpacked.
 const LARGEST_RESULT: u64 = 512 << 20;
 /// Largest window (dictionary) a stream may ask for, bytes: what `xz_wrap.sh` and `zstd -22 --ultra` use.
-const LARGEST_WINDOW: u64 = 128 << 20;
+const LARGEST_WINDOW: u32 = 128 << 20;
 /// The same for lzma-rust2, in KiB, with room for its decoder's own tables.
 const WINDOW_LIMIT_KIB: u32 = (128 << 10) + 2048;
 /// Magic of LZ4's legacy frame, 02 21 4C 18.
@@ -100,10 +101,12 @@ pub(crate) fn decompress(payload: &[u8]) -> Result<Cow<'_, [u8]>> {
     let mut unpacked = Unpacked::new(size, payload.len());
     let outcome = match compression {
         Compression::Gzip => unpacked.fill(flate2::bufread::GzDecoder::new(payload)),
-        Compression::Xz => unpacked.fill(lzma_rust2::XzReader::new_mem_limit(payload, false, WINDOW_LIMIT_KIB)),
-        Compression::Zstd => ruzstd::decoding::StreamingDecoder::new_with_max_window_size(payload, LARGEST_WINDOW)
-            .map_err(zstd_error)
-            .and_then(|decoder| unpacked.fill(decoder)),
+        Compression::Xz => unpacked.fill_from_xz(payload),
+        Compression::Zstd => {
+            ruzstd::decoding::StreamingDecoder::new_with_max_window_size(payload, LARGEST_WINDOW.into())
+                .map_err(zstd_error)
+                .and_then(|decoder| unpacked.fill(decoder))
+        }
         Compression::Lz4 => unpack_lz4(payload, &mut unpacked),
         Compression::Lzma => lzma_rust2::LzmaReader::new_mem_limit(payload, WINDOW_LIMIT_KIB, None)
             .and_then(|reader| unpacked.fill(reader)),
@@ -148,6 +151,16 @@ impl Unpacked {
     /// Reads `reader` to its end, or to one byte beyond the size stated.
     fn fill(&mut self, reader: impl Read) -> io::Result<()> {
         reader.take(self.size.saturating_add(1)).read_to_end(&mut self.bytes).map(|_| ())
+    }
+
+    /// Unpacks an xz stream: in one go as a rule.
+    fn fill_from_xz(&mut self, payload: &[u8]) -> io::Result<()> {
+        let longest = usize::try_from(self.size).unwrap_or(usize::MAX);
+        match xz::unpack(payload, self.bytes.capacity(), longest, LARGEST_WINDOW) {
+            Some(bytes) => self.bytes = bytes,
+            None => self.fill(lzma_rust2::XzReader::new_mem_limit(payload, false, WINDOW_LIMIT_KIB))?,
+        }
+        Ok(())
     }
 }
 

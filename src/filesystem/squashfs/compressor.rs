@@ -10,6 +10,7 @@ use super::fields::Fields;
 use super::superblock::{COMPRESSOR_OPTIONS, LENGTH, Superblock, compressor_name};
 use crate::error::{Error, Result};
 use crate::image::Volume;
+use crate::xz;
 
 /// The smallest dictionary that the kernel's xz decoder is given: one metadata block.
 const SMALLEST_DICTIONARY: u32 = 8192;
@@ -109,9 +110,10 @@ impl Compressor {
         };
         let plain = match self {
             Self::Gzip { .. } => at_most(flate2::read::ZlibDecoder::new(packed), limit),
-            Self::Xz { dictionary, .. } => {
-                at_most(XzReader::new_mem_limit(packed, false, dictionary / 1024 + 1024), limit)
-            }
+            Self::Xz { dictionary, .. } => match xz::unpack(packed, limit, limit, *dictionary) {
+                Some(plain) => Ok(plain),
+                None => at_most(XzReader::new_mem_limit(packed, false, dictionary / 1024 + 1024), limit),
+            },
             Self::Lz4 => {
                 let mut plain = vec![0; limit];
                 let length = lz4_flex::block::decompress_into(packed, &mut plain).map_err(|error| broken(&error))?;
