@@ -75,7 +75,6 @@ impl Cluster {
             "ClusterName=ibwrt
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
-CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 AuthType=auth/munge
 AuthInfo=socket={here}/munge.socket
 SlurmUser={user}
