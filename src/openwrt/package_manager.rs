@@ -22,13 +22,20 @@ const CONFIGURATIONS: [(&str, PackageManager); 2] =
 impl System {
     /// The package manager: by its database, else by its configuration.
     pub(crate) fn package_manager(&self) -> Option<PackageManager> {
-        match self.packages {
-            PackageDatabase::Opkg { .. } => Some(PackageManager::Opkg),
-            PackageDatabase::Apk { .. } => Some(PackageManager::Apk),
-            PackageDatabase::None => {
-                let there = CONFIGURATIONS.iter().find(|(path, _)| self.tree.metadata(path).is_some());
-                there.map(|(_, manager)| *manager)
-            }
+        self.packages.manager().or_else(|| {
+            let there = CONFIGURATIONS.iter().find(|(path, _)| self.tree.metadata(path).is_some());
+            there.map(|(_, manager)| *manager)
+        })
+    }
+}
+
+impl PackageDatabase {
+    /// Whose database it is.
+    pub(crate) fn manager(&self) -> Option<PackageManager> {
+        match self {
+            Self::Opkg { .. } => Some(PackageManager::Opkg),
+            Self::Apk { .. } => Some(PackageManager::Apk),
+            Self::None => None,
         }
     }
 }

@@ -60,12 +60,30 @@ pub(crate) struct Resolved {
     pub(crate) tools: Vec<(String, bool)>,
     /// Packages, or folders of packages, to be put in.
     pub(crate) packages: Vec<PathBuf>,
-    /// Packages that overlays bring: what errors call them, and their bytes.
-    pub(crate) package_files: Vec<(String, Vec<u8>)>,
+    /// Packages that overlays bring.
+    pub(crate) package_files: Vec<PackageFile>,
     /// Whether modules that come without a package are registered as one.
     pub(crate) is_registered: bool,
     /// Folders that are searched for what packages need.
     pub(crate) package_folders: Vec<PathBuf>,
+}
+
+/// A package in an overlay's folder.
+#[derive(Debug, Clone)]
+pub(crate) struct PackageFile {
+    /// Where the overlay comes from.
+    pub(crate) overlay: String,
+    /// Its path in the overlay's folder.
+    pub(crate) name: String,
+    /// Its content.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl PackageFile {
+    /// What errors call it.
+    pub(crate) fn origin(&self) -> String {
+        format!("{} » {}", self.overlay, self.name)
+    }
 }
 
 /// Resolves `recipe`.
@@ -308,7 +326,8 @@ impl Work<'_> {
                 Error::usage(format!("there is no file `{name}` in the overlay"))
                     .remedy("put the package into the overlay's folder, or take it out of `packages`")
             })?;
-            self.resolved.package_files.push((format!("{} » {name}", self.overlay.origin), bytes.clone()));
+            let (overlay, name) = (self.overlay.origin.clone(), name.clone());
+            self.resolved.package_files.push(PackageFile { overlay, name, bytes: bytes.clone() });
         }
         Ok(())
     }

@@ -27,7 +27,8 @@ pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectati
         },
     );
     let manager = system.as_ref().ok().and_then(System::package_manager);
-    let mut expectations = expectations.for_manager(manager);
+    let by_database = system.as_ref().ok().and_then(|system| system.packages.manager());
+    let mut expectations = expectations.for_manager(manager, by_database);
     if let (Medium::Tree(directory), Ok(system)) = (&scene.medium, &system)
         && !directory.keeps_owners()
     {

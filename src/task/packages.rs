@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::openwrt::System;
+use crate::openwrt::{PackageManager, System};
 use crate::overlay::Resolved;
 use crate::package::{self, Entry, EntryKind, Format, LARGEST_FILE, Package};
 use crate::plan::PackageWishes;
 use crate::userland::is_program;
+use crate::verify::Expectations;
 
-/// A package, and the folder that it was taken from because the folder was named.
+/// A package, and the folder or overlay that it was taken from because that was named.
 #[derive(Debug, Clone)]
 struct Given {
     package: Package,
@@ -33,25 +34,13 @@ impl PackageFiles {
     /// # Errors
     /// A path that is not there, a folder without packages, and those of reading a package.
     pub(super) fn read(resolved: &Resolved) -> Result<Self> {
-        let mut files = Self::default();
-        for (name, bytes) in &resolved.package_files {
-            files.given.push(Given { package: package::read(bytes, name)?, folder: None });
-        }
-        for path in &resolved.packages {
-            let metadata = fs::metadata(path).map_err(|error| cannot_open(path, error))?;
-            if metadata.is_dir() {
-                let folder = Some(path.clone());
-                for package in read_all(&listed(path)?)? {
-                    files.given.push(Given { package, folder: folder.clone() });
-                }
-            } else {
-                files.given.push(Given { package: read(path)?, folder: None });
-            }
-        }
+        let given = named(resolved).into_iter().collect::<Result<_>>()?;
+        let mut offered = Vec::new();
         for folder in &resolved.package_folders {
-            files.offered.extend(read_all(&listed(folder)?)?.into_iter().map(described));
+            let packages: Result<Vec<Package>> = listed(folder)?.par_iter().map(|path| read(path)).collect();
+            offered.extend(packages?.into_iter().map(described));
         }
-        Ok(files)
+        Ok(Self { given, offered })
     }
 
     /// Chooses for the image with `system`, whose kernel package will have the version `kernel` where that is said.
@@ -82,14 +71,12 @@ impl PackageFiles {
         })
     }
 
-    /// Paths of the programs and libraries in the packages that were named.
-    pub(super) fn programs(&self) -> impl Iterator<Item = String> {
-        let entries = self.given.iter().flat_map(|given| &given.package.entries);
-        let is_elf = |entry: &&Entry| matches!(&entry.kind, EntryKind::File(bytes) if is_program(bytes));
-        entries.filter(is_elf).map(|entry| entry.path.clone())
+    /// Paths of the programs and libraries in the packages that were named, each with the manager that installs it.
+    pub(super) fn programs(&self) -> impl Iterator<Item = (PackageManager, String)> {
+        self.given.iter().flat_map(|given| programs(&given.package))
     }
 
-    /// What was named; of a folder with packages of both managers only those of the image's.
+    /// What was named; of a folder or overlay with packages of both managers only those of the image's.
     fn fitting(&self, format: Option<Format>) -> Result<Vec<Package>> {
         let is_mixed = |folder: &PathBuf| {
             let own = self.given.iter().filter(|given| given.folder.as_ref() == Some(folder));
@@ -111,6 +98,47 @@ impl PackageFiles {
         }
         Ok(fitting)
     }
+}
+
+/// Expects the programs of the packages that `resolved` names, and notes which packages cannot be read.
+pub(super) fn expect(resolved: &Resolved, expectations: &mut Expectations) {
+    for given in named(resolved) {
+        match given {
+            Ok(given) => expectations.packaged.extend(programs(&given.package)),
+            Err(error) => expectations.unread.push(error.to_string()),
+        }
+    }
+}
+
+fn programs(package: &Package) -> impl Iterator<Item = (PackageManager, String)> + use<'_> {
+    let manager = match package.format {
+        Format::Ipk => PackageManager::Opkg,
+        Format::Apk => PackageManager::Apk,
+    };
+    let is_elf = |entry: &&Entry| matches!(&entry.kind, EntryKind::File(bytes) if is_program(bytes));
+    package.entries.iter().filter(is_elf).map(move |entry| (manager, entry.path.clone()))
+}
+
+/// Every package that is to be put in, or why it cannot be read.
+fn named(resolved: &Resolved) -> Vec<Result<Given>> {
+    let alone = |package| Given { package, folder: None };
+    let brought = resolved.package_files.iter().map(|file| {
+        let folder = Some(PathBuf::from(&file.overlay));
+        package::read(&file.bytes, &file.origin()).map(|package| Given { package, folder })
+    });
+    let mut packages: Vec<Result<Given>> = brought.collect();
+    for path in &resolved.packages {
+        if !path.is_dir() {
+            packages.push(read(path).map(alone));
+            continue;
+        }
+        let of_folder = |package| Given { package, folder: Some(path.clone()) };
+        match listed(path) {
+            Ok(files) => packages.par_extend(files.par_iter().map(|file| read(file).map(of_folder))),
+            Err(error) => packages.push(Err(error)),
+        }
+    }
+    packages
 }
 
 /// The package without its files' contents: what is needed to choose among many.
@@ -135,10 +163,6 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     paths.sort();
     Ok(paths)
-}
-
-fn read_all(paths: &[PathBuf]) -> Result<Vec<Package>> {
-    paths.par_iter().map(|path| read(path)).collect()
 }
 
 fn read(path: &Path) -> Result<Package> {

@@ -63,7 +63,7 @@ pub(super) struct ModuleQuestion {
 impl PackageQuestion {
     fn of(resolved: &Resolved) -> Self {
         Self {
-            files: resolved.package_files.iter().map(|(name, bytes)| (name.clone(), sha256_hex(bytes))).collect(),
+            files: resolved.package_files.iter().map(|file| (file.origin(), sha256_hex(&file.bytes))).collect(),
             packages: resolved.packages.clone(),
             folders: resolved.package_folders.clone(),
         }

@@ -351,7 +351,7 @@ pub(super) fn checked(
     let given = wished.swap.as_ref().map(|swap| &swap.kernel);
     let result = Scene::survey(result, given);
     let mut expectations = expectations(&wished.resolved);
-    expectations.programs.extend(wished.packages.programs());
+    expectations.packaged.extend(wished.packages.programs());
     let mut report = verify::run(&evidence::gather(&result, unpacked, expectations), skip);
     report.tolerate(allow);
     report

@@ -10,12 +10,11 @@ use crate::verify::{self, Evidence};
 
 use super::given_kernel::GivenKernel;
 use super::medium::Medium;
-use super::packages::PackageFiles;
 use super::scene::Scene;
 use super::trust::keyring;
 use super::wishes::expectations;
 use super::{Input, TrustRequest, VerifyReport, VerifyRequest};
-use super::{authenticity, evidence};
+use super::{authenticity, evidence, packages};
 
 /// Runs the checks on an image.
 ///
@@ -36,8 +35,8 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     scene.check_given(kernel.as_ref()).at(place)?;
     scene.readable_root().at(place)?;
     let mut expectations = expectations(&resolved);
-    // Packages that are no longer here are not needed to look at the image.
-    expectations.programs.extend(PackageFiles::read(&resolved).iter().flat_map(PackageFiles::programs));
+    // Packages that are no longer here are not needed to look at the image; a check says what it could not look at.
+    packages::expect(&resolved, &mut expectations);
     let overlays = expectations.overlays.clone();
     let judge = |(ring, image): (Keyring, &Image)| authenticity::judge(request.input.path(), image, &ring, *now);
     let authenticity = ring.zip(scene.medium.image()).map(judge).transpose()?;

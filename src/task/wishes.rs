@@ -29,6 +29,7 @@ pub(super) fn expectations(resolved: &Resolved) -> Expectations {
         interfaces: resolved.interfaces.clone(),
         programs: resolved.files.iter().filter(|wish| is_elf(wish)).map(|wish| wish.path.clone()).collect(),
         tools: resolved.tools.clone(),
+        ..Expectations::default()
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) struct Expectations {
     pub(crate) interfaces: Vec<IpoibInterface>,
     /// Paths of programs and libraries that are put in.
     pub(crate) programs: Vec<String>,
+    /// Those of packages, each with the manager that would have installed it.
+    pub(crate) packaged: Vec<(PackageManager, String)>,
+    /// Why packages, whose programs are thus not known, could not be read.
+    pub(crate) unread: Vec<String>,
     /// Names of programs that the overlays are for, and whether they may be missing.
     pub(crate) tools: Vec<(String, bool)>,
 }
@@ -55,8 +59,9 @@ impl Expectations {
         own.chain(managed).cloned().collect()
     }
 
-    /// The same for an image with the package manager `manager`.
-    pub(crate) fn for_manager(mut self, manager: Option<PackageManager>) -> Self {
+    /// The same for an image with the package manager `manager`. Of the packages only those of the manager whose database
+    /// is there go in; without a database all do.
+    pub(crate) fn for_manager(mut self, manager: Option<PackageManager>, by_database: Option<PackageManager>) -> Self {
         for managed in std::mem::take(&mut self.managed).into_iter().filter(|wish| Some(wish.manager) == manager) {
             match managed.wish {
                 Managed::File(wish) => self.files.push(wish),
@@ -64,6 +69,9 @@ impl Expectations {
                 Managed::Finding(_) => {}
             }
         }
+        let packaged = std::mem::take(&mut self.packaged).into_iter();
+        let own = packaged.filter(|(theirs, _)| by_database.is_none_or(|own| own == *theirs));
+        self.programs.extend(own.map(|(_, path)| path));
         self
     }
 

@@ -25,6 +25,7 @@ mod kubernetes;
 mod live_overlay;
 mod made_images;
 mod overlays;
+mod package_wishes;
 mod packages;
 mod patch;
 mod rekey;

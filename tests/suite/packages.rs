@@ -9,12 +9,12 @@ use super::support::{
 
 const IMAGE: &str = "openwrt-mini-ib-ext4-combined-efi.img.gz";
 
-fn package(file: &str) -> String {
+pub(super) fn package(file: &str) -> String {
     fixture("packages").join(file).to_str().unwrap().to_string()
 }
 
 /// `patch` with modules for one adapter, so that the checks on the result pass.
-fn patch(folder: &Path, image: &Path, output: &str, more: &[&str]) -> Ran {
+pub(super) fn patch(folder: &Path, image: &Path, output: &str, more: &[&str]) -> Ran {
     let image = image.to_str().unwrap();
     let modules = fixture_modules();
     let mut arguments =
@@ -24,7 +24,7 @@ fn patch(folder: &Path, image: &Path, output: &str, more: &[&str]) -> Ran {
 }
 
 /// The root filesystem's tree, as debugfs or unsquashfs sees it.
-fn root_of(image: &Path) -> Tree {
+pub(super) fn root_of(image: &Path) -> Tree {
     let disk = raw_disk(image);
     let [_, root] = partitions(&disk);
     let scratch = tempfile::tempdir().unwrap();

@@ -36,8 +36,8 @@ pub(super) fn digest(request: &BatchRequest, opened: &Opened, wished: &Wished, o
     if let Some(swap) = &wished.swap {
         add(&format!("{:?}", (sha256_hex(&swap.kernel.bytes), &swap.version, swap.replace_modules)));
     }
-    for (name, bytes) in &resolved.package_files {
-        add(&format!("{name} {}", sha256_hex(bytes)));
+    for file in &resolved.package_files {
+        add(&format!("{} {}", file.origin(), sha256_hex(&file.bytes)));
     }
     for paths in [&resolved.module_sources, &resolved.packages, &resolved.package_folders] {
         opened.shelf.digests(paths)?.iter().for_each(|part| add(part));

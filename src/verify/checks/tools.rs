@@ -15,15 +15,22 @@ pub(super) const TOOLS_LINK: Check = Check {
 
 fn tools_link(evidence: &Evidence<'_>) -> Outcome {
     with_system(evidence, |_| {
-        if evidence.programs.is_empty() {
+        let unread = &evidence.expectations.unread;
+        if evidence.programs.is_empty() && unread.is_empty() {
             return skip("no program was put in, and none that an overlay is for is in the image");
         }
-        let problems = evidence.programs.iter().flat_map(|program| program.problems.clone()).collect();
-        judge(problems, || {
-            let names: Vec<&str> = evidence.programs.iter().map(|program| program.path.as_str()).collect();
-            let verb = if names.len() == 1 { "links" } else { "link" };
-            format!("{} {verb}", listing(&names))
-        })
+        let problems: Vec<String> = evidence.programs.iter().flat_map(|program| program.problems.clone()).collect();
+        let names: Vec<&str> = evidence.programs.iter().map(|program| program.path.as_str()).collect();
+        let verb = if names.len() == 1 { "links" } else { "link" };
+        let found = format!("{} {verb}", listing(&names));
+        if problems.is_empty() && !unread.is_empty() {
+            let found = if names.is_empty() { String::new() } else { format!("{found}; ") };
+            return skip(format!(
+                "{found}the programs of packages that cannot be read are not known: {}",
+                unread.join("; ")
+            ));
+        }
+        judge(problems, || found)
     })
 }
 
@@ -38,6 +45,19 @@ mod tests {
         assert!(skipped(&specimen, "tools-link").starts_with("no program was put in"));
         specimen.programs = vec![Program { path: "/usr/sbin/rdma".into(), problems: Vec::new() }];
         assert_eq!(passed(&specimen, "tools-link"), "/usr/sbin/rdma links");
+        let problem = "/usr/bin/ibstat needs libibmad.so.5".to_owned();
+        specimen.programs.push(Program { path: "/usr/bin/ibstat".into(), problems: vec![problem.clone()] });
+        assert_eq!(problems(&specimen, "tools-link"), [problem]);
+    }
+
+    #[test]
+    fn a_package_that_cannot_be_read_is_told_and_no_reason_to_pass() {
+        let mut specimen = Specimen::patched();
+        specimen.expectations.unread = vec!["rdma.ipk: it is cut".into(), "no file x".into()];
+        let unread = "the programs of packages that cannot be read are not known: rdma.ipk: it is cut; no file x";
+        assert_eq!(skipped(&specimen, "tools-link"), unread);
+        specimen.programs = vec![Program { path: "/usr/sbin/rdma".into(), problems: Vec::new() }];
+        assert_eq!(skipped(&specimen, "tools-link"), format!("/usr/sbin/rdma links; {unread}"));
         let problem = "/usr/bin/ibstat needs libibmad.so.5".to_owned();
         specimen.programs.push(Program { path: "/usr/bin/ibstat".into(), problems: vec![problem.clone()] });
         assert_eq!(problems(&specimen, "tools-link"), [problem]);
