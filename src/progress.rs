@@ -11,11 +11,9 @@ pub(crate) trait Progress: Sync {
 }
 
 /// Ignores all progress.
-#[cfg(test)]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Silent;
 
-#[cfg(test)]
 impl Progress for Silent {
     fn begin(&self, _step: &str, _total: Option<u64>) {}
     fn advance(&self, _by: u64) {}

@@ -42,6 +42,8 @@ pub(crate) struct SourceFile {
     pub(crate) sha256: String,
     /// Length in bytes.
     pub(crate) length: u64,
+    /// Whether it begins with the disk's bytes as they are.
+    pub(crate) is_plain: bool,
 }
 
 /// How a base came about from another one.

@@ -89,7 +89,8 @@ impl Image {
         };
         let (Contents { form, disk, trailers, unknown_tail, file_length }, sha256) = read.map_err(place)?;
         let table = PartitionTable::find(&disk).map_err(place)?;
-        let disk = disk.of_file(SourceFile { sha256: sha256.clone(), length: file_length });
+        let is_plain = form == Form::Raw;
+        let disk = disk.of_file(SourceFile { sha256: sha256.clone(), length: file_length, is_plain });
         Ok(Self { disk, container: Container { form, file_length, sha256, trailers, unknown_tail }, table })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::form::{OutputForm, Subject, form_of, written_as};
 use super::gzip::Rehearsal;
+use super::model::{Model, is_plain};
 use super::sign::Signer;
 use super::stream::Stream;
 use super::temporary::{Temporaries, Temporary};
@@ -22,6 +23,9 @@ pub(crate) struct Output {
     form: &'static OutputForm,
     force: bool,
     rehearsal: Option<Arc<Rehearsal>>,
+    /// The image that is read, where it is a file.
+    input: Option<PathBuf>,
+    model: Option<Arc<Model>>,
     file: Temporary,
 }
 
@@ -66,13 +70,21 @@ impl Output {
         }
         let temporaries = Temporaries { whose, ..Temporaries::readable(&folder) };
         let file = temporaries.create().map_err(|error| cannot_create(path, &folder, error))?;
-        Ok(Self { path: path.to_owned(), form, force, rehearsal: None, file })
+        let input = input.map(Path::to_owned);
+        Ok(Self { path: path.to_owned(), form, force, rehearsal: None, input, model: None, file })
     }
 
     /// The same, for a clone of the disk that was rehearsed. What is written is the same.
     #[must_use]
     pub(crate) fn rehearsed(mut self, rehearsal: Arc<Rehearsal>) -> Self {
         self.rehearsal = Some(rehearsal);
+        self
+    }
+
+    /// The same, begun as a clone of `model` if it is a plain image. What is written is the same.
+    #[must_use]
+    pub(crate) fn modelled(mut self, model: Arc<Model>) -> Self {
+        self.model = Some(model);
         self
     }
 
@@ -98,12 +110,26 @@ impl Output {
     pub(crate) fn fill(mut self, disk: &Disk, progress: &dyn Progress) -> Result<Filled> {
         let name = self.path.file_name().unwrap_or_default().display().to_string();
         progress.begin(&format!("{} {name}", self.form.verb), Some(disk.length()));
-        let mut out = Stream::new(self.file.as_file_mut());
+        let model = self.begun(disk);
+        let mut out = match &model {
+            Some(model) => Stream::over(self.file.as_file(), model),
+            None => Stream::new(self.file.as_file_mut()),
+        };
         let subject = Subject { name: &name, disk, rehearsal: self.rehearsal.as_deref(), progress };
         let written = (self.form.write)(&subject, &mut out).and_then(|()| out.finish());
         progress.end();
         let (length, sha256) = written.map_err(|error| cannot_write(&self.path, error))?;
         Ok(Filled { output: self, length, sha256 })
+    }
+
+    /// What the file is a clone of by now, if it could become one.
+    fn begun(&self, disk: &Disk) -> Option<Arc<Model>> {
+        if self.form() != Form::Raw {
+            return None;
+        }
+        let input = || self.input.as_deref().filter(|_| is_plain(disk)).and_then(|path| Model::at(path).ok());
+        let model = self.model.clone().or_else(|| input().map(Arc::new))?;
+        model.begin(self.file.as_file()).ok().map(|()| model)
     }
 
     /// Writes `disk` and gives the file its name.

@@ -1,8 +1,10 @@
-//! An output file that grows from front to back: every byte is hashed, and zeroes become holes.
+//! An output file that is written from front to back: every byte is hashed, and zeroes become holes. It may hold something
+//! already; then only what differs is written.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
+use super::model::{Model, Over};
 use crate::digest::Sha256Hex;
 
 /// Zeroes hashed in one piece.
@@ -10,22 +12,39 @@ static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Writes a file in order.
 pub(super) struct Stream<'a> {
-    /// `None` where only the digest is wanted.
-    file: Option<BufWriter<&'a mut File>>,
+    sink: Sink<'a>,
     digest: Sha256Hex,
     length: u64,
+}
+
+/// Where it goes.
+enum Sink<'a> {
+    /// Only the digest is wanted.
+    Nowhere,
+    /// An empty file.
+    File(BufWriter<&'a mut File>),
+    /// A file that is a clone of another one.
+    Clone(&'a File, Over<'a>),
 }
 
 impl<'a> Stream<'a> {
     /// Begins to write the empty `file`.
     pub(super) fn new(file: &'a mut File) -> Self {
-        let file = Some(BufWriter::with_capacity(256 * 1024, file));
-        Self { file, digest: Sha256Hex::default(), length: 0 }
+        Self::into_sink(Sink::File(BufWriter::with_capacity(256 * 1024, file)))
+    }
+
+    /// Begins to write `file`, which is a clone of `model`.
+    pub(super) fn over(file: &'a File, model: &'a Model) -> Self {
+        Self::into_sink(Sink::Clone(file, Over::new(file, model)))
     }
 
     /// Hashes what is written, and stores nothing.
     pub(super) fn to_nowhere() -> Self {
-        Self { file: None, digest: Sha256Hex::default(), length: 0 }
+        Self::into_sink(Sink::Nowhere)
+    }
+
+    fn into_sink(sink: Sink<'a>) -> Self {
+        Self { sink, digest: Sha256Hex::default(), length: 0 }
     }
 
     /// Appends `count` zeroes without storing them, where the filesystem can do that.
@@ -43,10 +62,12 @@ impl<'a> Stream<'a> {
             self.digest.update(ZEROES.get(..now).unwrap_or(&ZEROES));
             left -= now as u64;
         }
+        let position = self.length;
         self.length += count;
-        match &mut self.file {
-            Some(file) => file.seek(SeekFrom::Start(self.length)).map(|_| ()),
-            None => Ok(()),
+        match &mut self.sink {
+            Sink::Nowhere => Ok(()),
+            Sink::File(file) => file.seek(SeekFrom::Start(self.length)).map(|_| ()),
+            Sink::Clone(_, over) => over.clear(position, count),
         }
     }
 
@@ -56,9 +77,15 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// I/O.
     pub(super) fn finish(mut self) -> io::Result<(u64, String)> {
-        if let Some(file) = &mut self.file {
-            file.flush()?;
-            let file = file.get_ref();
+        let file: Option<&File> = match &mut self.sink {
+            Sink::Nowhere => None,
+            Sink::File(file) => {
+                file.flush()?;
+                Some(file.get_ref())
+            }
+            Sink::Clone(file, _) => Some(file),
+        };
+        if let Some(file) = file {
             file.set_len(self.length)?;
             file.sync_all()?;
         }
@@ -68,9 +95,13 @@ impl<'a> Stream<'a> {
 
 impl Write for Stream<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = match &mut self.file {
-            Some(file) => file.write(bytes)?,
-            None => bytes.len(),
+        let count = match &mut self.sink {
+            Sink::Nowhere => bytes.len(),
+            Sink::File(file) => file.write(bytes)?,
+            Sink::Clone(_, over) => {
+                over.put(self.length, bytes)?;
+                bytes.len()
+            }
         };
         self.digest.update(bytes.get(..count).unwrap_or_default());
         self.length += count as u64;
@@ -78,6 +109,6 @@ impl Write for Stream<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), Write::flush)
+        if let Sink::File(file) = &mut self.sink { file.flush() } else { Ok(()) }
     }
 }

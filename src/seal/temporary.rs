@@ -99,6 +99,14 @@ impl Temporary {
         }
     }
 
+    /// The file, which is never to have a name.
+    pub(super) fn into_file(self) -> File {
+        match self.file {
+            State::Nameless(file) => file,
+            State::Hidden(file) => file.into_file(),
+        }
+    }
+
     /// Gives it the name `path`, in its folder; what is called so is replaced only with `force`.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ mod overlays;
 mod package_wishes;
 mod packages;
 mod patch;
+mod reflink;
 mod rekey;
 mod rootdir;
 mod rootfs;

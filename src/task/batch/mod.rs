@@ -7,6 +7,7 @@ mod inputs;
 mod lists;
 mod lock;
 mod merge;
+mod models;
 mod names;
 mod parts;
 mod report;
@@ -15,7 +16,7 @@ mod told;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -23,7 +24,7 @@ use crate::hosts::{Host, HostRow, Hosts, Renderer, survey};
 use crate::overlay;
 use crate::parallel;
 use crate::plan::Finding;
-use crate::progress::Progress;
+use crate::progress::Silent;
 use crate::recipe::CommandLineWishes;
 use crate::seal::{Output, Signer};
 
@@ -36,6 +37,7 @@ use super::{Input, growth};
 use folder::{Done, Folder, whose};
 use ground::Grounds;
 pub(crate) use merge::{MergeRequest, merge};
+use models::Models;
 use report::Part;
 pub(crate) use report::{BatchReport, HostOutcome, HostStatus};
 pub(crate) use shard::Shard;
@@ -137,6 +139,7 @@ struct Work<'a> {
     opened: &'a Opened,
     renderer: &'a Renderer,
     grounds: Grounds,
+    models: Models,
     /// What the operating system refused first, as it would for every other host.
     refused: OnceLock<Error>,
     /// Whether no further host is begun.
@@ -145,8 +148,8 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(request: &'a BatchRequest, opened: &'a Opened, renderer: &'a Renderer) -> Self {
-        let grounds = Grounds::default();
-        Self { request, opened, renderer, grounds, refused: OnceLock::new(), stopped: AtomicBool::new(false) }
+        let (grounds, models) = (Grounds::default(), Models::default());
+        Self { request, opened, renderer, grounds, models, refused: OnceLock::new(), stopped: AtomicBool::new(false) }
     }
 
     /// Makes `items` by several threads, but for those that are `kept`; the outcomes stand in their order.
@@ -235,8 +238,11 @@ impl<'a> Work<'a> {
         }
         let Medium::Image(image) = &medium else { return Err(Error::usage("a tree of files is no image")) };
         let path = request.folder.join(&item.row.output);
-        let output = Output::prepare_as(&whose(request.shard), &path, Some(&request.image), true)?.rehearsed(rehearsal);
-        let sealed = output.fill(&image.disk, &Unseen)?.publish(None)?;
+        let whose = whose(request.shard);
+        let output = Output::prepare_as(&whose, &path, Some(&request.image), true)?.rehearsed(Arc::clone(&rehearsal));
+        let place = (whose.as_str(), request.folder.as_path());
+        let output = self.models.begun(output, &rehearsal, &image.disk, &request.image, place);
+        let sealed = output.fill(&image.disk, &Silent)?.publish(None)?;
         let done = Done {
             inputs: item.inputs.clone(),
             plan: inputs::plan_digest(&planned),
@@ -246,13 +252,4 @@ impl<'a> Work<'a> {
         };
         Ok((done, opened.remarks.iter().chain(&planned.plan.findings).cloned().collect()))
     }
-}
-
-/// Progress of a single host, which nobody watches.
-struct Unseen;
-
-impl Progress for Unseen {
-    fn begin(&self, _step: &str, _total: Option<u64>) {}
-    fn advance(&self, _by: u64) {}
-    fn end(&self) {}
 }
