@@ -96,6 +96,11 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 "
         );
         fs::write(self.path("slurm.conf"), configuration).unwrap();
+        // Told which, it does not look for a hierarchy that a container may not have. Slurm 23.02 can do without.
+        let version = text(tool("slurmctld").arg("-V"));
+        let release = version.split([' ', '.']).filter_map(|part| part.parse::<u32>().ok()).collect::<Vec<_>>();
+        let plugin = if release >= vec![23, 2] { "disabled" } else { "cgroup/v1" };
+        fs::write(self.path("cgroup.conf"), format!("CgroupPlugin={plugin}\nCgroupMountpoint={here}\n")).unwrap();
     }
 
     /// Whether the node was idle before the patience was over.
