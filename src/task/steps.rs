@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::disk_identity::DiskIdentity;
 use crate::error::{At, Error, Result};
 use crate::filesystem::{LiveOverlay, Space};
 use crate::image::{Container, Keep};
@@ -352,6 +353,7 @@ pub(super) fn checked(
     let result = Scene::survey(result, given);
     let mut expectations = expectations(&wished.resolved);
     expectations.packaged.extend(wished.packages.programs());
+    expectations.identity = wished.identity_seed.as_deref().map(DiskIdentity::derived);
     let mut report = verify::run(&evidence::gather(&result, unpacked, expectations), skip);
     report.tolerate(allow);
     report

@@ -1,5 +1,6 @@
 //! Verify: the road up to the facts, then the check table.
 
+use crate::disk_identity::DiskIdentity;
 use crate::error::{At, Result};
 use crate::image::{Image, Keep};
 use crate::overlay;
@@ -35,6 +36,7 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     scene.check_given(kernel.as_ref()).at(place)?;
     scene.readable_root().at(place)?;
     let mut expectations = expectations(&resolved);
+    expectations.identity = recipe.identity_seed()?.map(|seed| DiskIdentity::derived(&seed));
     // Packages that are no longer here are not needed to look at the image; a check says what it could not look at.
     packages::expect(&resolved, &mut expectations);
     let overlays = expectations.overlays.clone();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::disk_identity::DiskIdentity;
 use crate::filesystem::Packing;
 use crate::image::{Image, PartitionTable};
 use crate::infiniband::IpoibInterface;
@@ -34,6 +35,8 @@ pub(crate) struct Expectations {
     pub(crate) packaged: Vec<(PackageManager, String)>,
     /// Why packages, whose programs are thus not known, could not be read.
     pub(crate) unread: Vec<String>,
+    /// Identifiers of disk and partitions.
+    pub(crate) identity: Option<DiskIdentity>,
     /// Names of programs that the overlays are for, and whether they may be missing.
     pub(crate) tools: Vec<(String, bool)>,
 }

@@ -342,7 +342,7 @@ fn the_patched_specimen_passes_every_check_that_applies() {
     let passes = |outcome: &Outcome| matches!(outcome, Outcome::Pass { .. });
     let others: Vec<_> = report.rows.iter().filter(|row| !passes(&row.outcome)).map(|row| row.id).collect();
     // No squashfs, no MODVERSIONS, no module but InfiniBand's in the autoload files, no mlx5, no interface; no key.
-    let inapplicable = ["squashfs-decompressor", "crc", "other-modules", "mixed-builds", "connected-mode"];
+    let inapplicable = ["identity", "squashfs-decompressor", "crc", "other-modules", "mixed-builds", "connected-mode"];
     let (feeds, subnet) = (["tools-link", "feed-key"], ["subnet-manager"]);
     assert_eq!(others, [&inapplicable[..], &subnet, &feeds, super::AUTHENTICITY].concat());
     assert_eq!(report.count().skipped, others.len());

@@ -14,7 +14,7 @@ struct Mounted {
 }
 
 impl Mounted {
-    /// `None` where the machine does not mount.
+    /// `None` where the machine does not mount such.
     fn new(folder: &Path, kind: &str, options: &[&str]) -> Option<Self> {
         let (file, place) = (folder.join(kind), folder.join(format!("on-{kind}")));
         std::fs::File::create(&file).unwrap().set_len(400 << 20).unwrap();
@@ -24,7 +24,9 @@ impl Mounted {
         if mounted.status == 0 {
             return Some(Self { place });
         }
-        assert!(std::env::var_os("CI").is_none() || !is_root(), "CI runs as root but may not mount: {mounted}");
+        let is_known = std::fs::read_to_string("/proc/filesystems").unwrap().contains(kind);
+        let may = std::env::var_os("CI").is_some() && is_root() && is_known;
+        assert!(!may, "CI runs as root on a kernel that knows {kind}, but may not mount: {mounted}");
         println!("skipped: mounting {kind} is not possible here: {mounted}");
         None
     }
@@ -108,6 +110,11 @@ fn a_plain_image_shares_the_blocks_of_the_one_that_was_patched() {
             let length = disk.len() as u64 / 1024;
             assert!(shared(&output) > length / 10 * 9, "{kind}: it shares {} KiB of {length}", shared(&output));
         }
+        job.patch(folder.path(), &input, &["-o", "h.img.ibdelta", "-f", "-q"]).expect_status(0);
+        let expanded = there.place.join("expanded.img");
+        let expand = ["expand", input.to_str().unwrap(), "h.img.ibdelta", "-o", expanded.to_str().unwrap()];
+        ibwrt(folder.path(), expand).expect_status(0);
+        assert!(shared(&expanded) > disk.len() as u64 / 1024 / 10 * 9, "{kind}: {} KiB", shared(&expanded));
         assert_eq!(sha256(&std::fs::read(&input).unwrap()), sum, "{kind}: the input was written to");
     }
 }

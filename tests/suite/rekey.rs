@@ -261,6 +261,29 @@ fn verify_notices_a_table_that_went_its_own_way() {
     assert!(said(&ran).contains("FAIL boot-entries"), "{ran}");
 }
 
+#[test]
+fn verify_holds_an_image_against_the_identifiers_of_its_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = |rekey: &str| {
+        let text = format!(
+            "overlays = ['connectx3']\nmodules = [{:?}]\nhostname = 'h1'\nrekey = {rekey}\n",
+            fixture_modules()
+        );
+        std::fs::write(folder.path().join("site.toml"), text).unwrap();
+    };
+    let image = fixture("openwrt-mini-ib-squashfs-combined.img.gz");
+    recipe("true");
+    let arguments = ["patch", image.to_str().unwrap(), "--recipe", "site.toml", "-o", "h1.img.gz", "-q"];
+    ibwrt(folder.path(), arguments).expect_status(0);
+    let verify = || ibwrt(folder.path(), ["verify", "h1.img.gz", "--recipe", "site.toml"]);
+    verify().expect_status(0);
+    recipe("'h2'");
+    let ran = verify().expect_status(1);
+    assert!(said(&ran).contains("FAIL identity") && said(&ran).contains("the disk's identifier is "), "{ran}");
+    recipe("false");
+    verify().expect_status(0);
+}
+
 const HOSTS: &str = r#"
 overlays = ["connectx3", "ipoib"]
 ipoib.address = "10.10.0.{{ host.index + 1 }}/24"

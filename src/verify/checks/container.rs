@@ -113,8 +113,8 @@ pub(super) const PARTITION_UUIDS: Check = Check {
     id: "partition-uuids",
     severity: Severity::Warning,
     claim: "Partition identifiers follow OpenWrt's convention (disk …00, boot …01, root …02), which sysupgrade relies on.",
-    remedy: "The image boots all the same; only a later sysupgrade may not find its root. Rebuild the image if that \
-             matters.",
+    remedy: "The image boots all the same; only a later sysupgrade may not find its root. If that matters, give it \
+             identifiers in OpenWrt's way: `ibwrt patch IMAGE --rekey NAME`.",
     run: partition_uuids,
 };
 
@@ -141,10 +141,36 @@ fn partition_uuids(evidence: &Evidence<'_>) -> Outcome {
     judge(problems, || format!("root is PARTUUID={stem}{root:02x}"))
 }
 
+pub(super) const IDENTITY: Check = Check {
+    id: "identity",
+    severity: Severity::Error,
+    claim: "Disk and partitions have the identifiers that the recipe's `rekey` makes.",
+    remedy: "Patch the image with that recipe, or verify it with the recipe that it was patched with.",
+    run: identity,
+};
+
+fn identity(evidence: &Evidence<'_>) -> Outcome {
+    let Some(wished) = &evidence.expectations.identity else { return skip("no identifiers are asked for") };
+    let Some(table) = evidence.table() else { return skip(NO_PARTITIONS) };
+    let expected = match table.renamed(wished) {
+        Ok(expected) => expected,
+        Err(error) => return fail(error.to_string()),
+    };
+    let disk = (table.disk_id != expected.disk_id)
+        .then(|| format!("the disk's identifier is {}, expected {}", table.disk_id, expected.disk_id));
+    let partitions = table.partitions.iter().zip(&expected.partitions);
+    let partitions =
+        partitions.filter(|(found, expected)| found.partuuid != expected.partuuid).map(|(found, expected)| {
+            format!("partition {} has PARTUUID {}, expected {}", found.number, found.partuuid, expected.partuuid)
+        });
+    judge(disk.into_iter().chain(partitions).collect(), || format!("disk {}", table.disk_id))
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::disk_identity::DiskIdentity;
     use crate::image::{Lba, Trailer, TrailerKind};
-    use crate::verify::specimen::{Specimen, passed, problems};
+    use crate::verify::specimen::{Specimen, passed, problems, skipped};
 
     #[test]
     fn a_stale_trailer_is_told() {
@@ -206,6 +232,20 @@ mod tests {
         let mut specimen = Specimen::patched();
         specimen.root_partition = None;
         assert_eq!(problems(&specimen, "partition-table"), ["no partition holds OpenWrt's root filesystem"]);
+    }
+
+    #[test]
+    fn identifiers_are_held_against_what_rekey_makes() {
+        let mut specimen = Specimen::patched();
+        assert_eq!(skipped(&specimen, "identity"), "no identifiers are asked for");
+        let h1 = DiskIdentity::derived("h1");
+        specimen.expectations.identity = Some(h1);
+        let found = problems(&specimen, "identity");
+        assert!(found[0].ends_with(&format!("expected {}", h1.guid_text(0))), "{found:?}");
+        assert_eq!(found.len(), 1 + specimen.image.table.as_ref().unwrap().partitions.len());
+        let table = specimen.image.table.as_ref().unwrap().renamed(&h1).unwrap();
+        specimen.image.table = Some(table);
+        assert_eq!(passed(&specimen, "identity"), format!("disk {}", h1.guid_text(0)));
     }
 
     #[test]

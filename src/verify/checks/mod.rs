@@ -28,6 +28,7 @@ pub(crate) const CHECKS: &[Check] = &[
     container::CONTAINER,
     container::PARTITION_TABLE,
     container::PARTITION_UUIDS,
+    container::IDENTITY,
     boot::BOOT_FILESYSTEM,
     boot::ROOT_FILESYSTEM,
     boot::BOOT_ENTRIES,
