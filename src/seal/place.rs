@@ -17,6 +17,8 @@ pub(crate) fn place_file(from: &Path, to: &Path, sha256: &str) -> Result<()> {
     if fs::metadata(to).is_ok_and(|metadata| is_same_file(to, &metadata, from)) {
         return Ok(());
     }
+    // The file, not a symbolic link that leads to it.
+    let from = &fs::canonicalize(from).map_err(|error| Error::io("open", from, error))?;
     let folder = folder_of(to);
     let temporaries = Temporaries::readable(&folder);
     let named = temporaries.hidden(|builder, folder| builder.make_in(folder, |path| fs::hard_link(from, path)));
@@ -65,6 +67,17 @@ mod tests {
             assert_eq!(fs::read(&to).unwrap(), b"content");
             assert_eq!(names(folder.path()), ["a", "b"]);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn of_a_symbolic_link_the_file_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("link"), folder.path().join("b"));
+        fs::write(folder.path().join("a"), "content").unwrap();
+        std::os::unix::fs::symlink("a", &from).unwrap();
+        place_file(&from, &to, &sha256_hex(b"content")).unwrap();
+        assert!(fs::symlink_metadata(&to).unwrap().is_file() && fs::read(&to).unwrap() == b"content");
     }
 
     #[test]

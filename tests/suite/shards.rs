@@ -260,6 +260,11 @@ fn what_keeps_shards_from_being_one_batch_is_named_and_nothing_is_written() {
         (Box::new(|| edit(at, 3, |report| report["version"] = 9.into())), 3, &["version 9, not 1"]),
         (Box::new(|| edit(at, 3, |report| report["shard"]["number"] = 2.into())), 4, &["it is of shard 2 of 4"]),
         (
+            Box::new(|| edit(at, 3, |report| report["hosts"][0]["output"] = "../out.img.gz".into())),
+            4,
+            &["the output of host h002 is \"../out.img.gz\", which is no file name"],
+        ),
+        (
             Box::new(|| std::fs::write(at.join("s3/report.3-of-4.json"), "{").unwrap()),
             4,
             &["s3/report.3-of-4.json: it is no report of a shard"],

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
 use super::folder::names;
 use super::names::List;
-use super::report::{BatchReport, HostOutcome, Part};
+use super::report::{BatchReport, HostOutcome};
 use super::shard::Shard;
 
 /// Names that are told in full.
@@ -20,7 +21,8 @@ pub(super) struct ShardReport {
     /// Its file.
     pub(super) path: PathBuf,
     pub(super) shard: Shard,
-    part: Part,
+    /// The names of all hosts.
+    all_hosts: Arc<Vec<String>>,
     pub(super) report: BatchReport,
 }
 
@@ -50,7 +52,7 @@ impl Parts {
         let before = self.reports.len() + self.unfinished.len();
         for name in &names {
             match List::of_name(name) {
-                Some((List::Report, Some(shard))) => self.reports.push(read(path.join(name), shard)?),
+                Some((List::Report, Some(shard))) => self.add(read(path.join(name), shard)?),
                 Some((List::Journal, Some(shard))) => self.unfinished.push((shard, path.join(name))),
                 _ => {}
             }
@@ -63,6 +65,13 @@ impl Parts {
             true => error.remedy("its report.json is of all hosts already: there is nothing to merge"),
             false => error.remedy("name the folders that `ibwrt batch --shard K/N -o DIR` wrote to"),
         })
+    }
+
+    fn add(&mut self, mut report: ShardReport) {
+        // A thousand shards of ten thousand hosts each know all names: one list of them is enough.
+        let known = self.reports.first().map(|first| &first.all_hosts).filter(|known| **known == report.all_hosts);
+        report.all_hosts = known.cloned().unwrap_or(report.all_hosts);
+        self.reports.push(report);
     }
 
     /// Checks that all reports are of one batch.
@@ -94,7 +103,7 @@ impl Parts {
             if one.image_sha256 != another.image_sha256 {
                 return Err(differ("SHA-256 of the image", &one.image_sha256, &another.image_sha256).remedy(again));
             }
-            if let Some((one, another)) = difference(&first.part.all_hosts, &other.part.all_hosts) {
+            if let Some((one, another)) = difference(&first.all_hosts, &other.all_hosts) {
                 return Err(differ("the list of hosts", &one, &another)
                     .remedy("make the shards again with one hosts file; hosts that need no change are kept"));
             }
@@ -111,29 +120,30 @@ impl Parts {
     /// What is missing or there twice: shards and hosts. Empty when all hosts are there once.
     pub(super) fn problems(&self) -> Vec<String> {
         let Some(first) = self.reports.first() else { return self.unfinished.iter().map(unfinished).collect() };
-        let all_hosts = &first.part.all_hosts;
+        let all_hosts = first.all_hosts.as_slice();
         let mut problems: Vec<String> = self.unfinished.iter().map(unfinished).collect();
         let mut absent = BTreeSet::new();
-        for number in 1..=first.shard.count() {
-            let Ok(shard) = Shard::new(number, first.shard.count()) else { continue };
-            let own =
-                || all_hosts.iter().enumerate().filter(|(index, _)| shard.takes(*index)).map(|(_, name)| name.as_str());
-            let files: Vec<_> = self.of(shard).map(|report| report.path.display().to_string()).collect();
-            match files.as_slice() {
+        let mut by_shard: BTreeMap<Shard, Vec<String>> = BTreeMap::new();
+        for report in &self.reports {
+            by_shard.entry(report.shard).or_default().push(report.path.display().to_string());
+        }
+        for shard in first.shard.all() {
+            let own: Vec<&str> = shard.slice(all_hosts).map(String::as_str).collect();
+            if own.is_empty() {
+                // Nor does any later one have a host.
+                break;
+            }
+            let hosts = named(&own);
+            match by_shard.get(&shard).map(Vec::as_slice).unwrap_or_default() {
                 [] => {
-                    absent.extend(own());
-                    let hosts = named(&own().collect::<Vec<_>>());
+                    let (number, count) = (shard.number(), shard.count());
                     problems.push(format!(
-                        "{shard} is missing, and with it {hosts}: make it with --shard {number}/{}",
-                        shard.count()
+                        "{shard} is missing, and with it {hosts}: make it with --shard {number}/{count}"
                     ));
+                    absent.extend(own);
                 }
                 [_] => {}
-                twice => problems.push(format!(
-                    "{shard} is there twice, and with it {}: {}",
-                    named(&own().collect::<Vec<_>>()),
-                    twice.join(" and ")
-                )),
+                twice => problems.push(format!("{shard} is there twice, and with it {hosts}: {}", twice.join(" and "))),
             }
         }
         problems.extend(self.strays(all_hosts, &absent));
@@ -172,17 +182,12 @@ impl Parts {
         problems
     }
 
-    /// The reports of `shard`.
-    fn of(&self, shard: Shard) -> impl Iterator<Item = &ShardReport> {
-        self.reports.iter().filter(move |report| report.shard == shard)
-    }
-
     /// One report of all hosts, in the order of the hosts file.
     pub(super) fn joined(&self) -> Option<BatchReport> {
         let first = self.reports.first()?;
         let hosts = self.reports.iter().flat_map(|report| &report.report.hosts);
         let mut by_name: BTreeMap<&str, &HostOutcome> = hosts.map(|host| (host.host.as_str(), host)).collect();
-        let hosts = first.part.all_hosts.iter().filter_map(|name| by_name.remove(name.as_str()).cloned()).collect();
+        let hosts = first.all_hosts.iter().filter_map(|name| by_name.remove(name.as_str()).cloned()).collect();
         // The image as the first shard found it: others may have it at another place.
         let first = self.reports.iter().min_by_key(|report| report.shard)?;
         Some(BatchReport { shard: None, hosts, ..first.report.clone() })
@@ -193,7 +198,7 @@ fn read(path: PathBuf, shard: Shard) -> Result<ShardReport> {
     let text = fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
     let remedy = "make the shard again; hosts that need no change are kept";
     let corrupt = |message: String| Error::corrupt(message).at(path.display().to_string()).remedy(remedy);
-    let report: BatchReport =
+    let mut report: BatchReport =
         serde_json::from_slice(&text).map_err(|error| corrupt(format!("it is no report of a shard: {error}")))?;
     if report.version != BatchReport::VERSION {
         let error = Error::unsupported(format!(
@@ -203,11 +208,16 @@ fn read(path: PathBuf, shard: Shard) -> Result<ShardReport> {
         ));
         return Err(error.at(path.display().to_string()).remedy("merge with the version of ibwrt that wrote it"));
     }
-    let part = report.shard.clone().ok_or_else(|| corrupt("it does not say which shard it is of".to_owned()))?;
+    let part = report.shard.take().ok_or_else(|| corrupt("it does not say which shard it is of".to_owned()))?;
     if (part.number, part.count) != (shard.number(), shard.count()) {
         return Err(corrupt(format!("it is of shard {} of {}", part.number, part.count)));
     }
-    Ok(ShardReport { path, shard, part, report })
+    // Outputs are put into another folder by their names.
+    let is_name = |output: &str| Path::new(output).file_name().is_some_and(|name| name == output);
+    if let Some(host) = report.hosts.iter().find(|host| !is_name(&host.output)) {
+        return Err(corrupt(format!("the output of host {} is {:?}, which is no file name", host.host, host.output)));
+    }
+    Ok(ShardReport { path, shard, all_hosts: Arc::new(part.all_hosts), report })
 }
 
 fn unfinished((shard, journal): &(Shard, PathBuf)) -> String {

@@ -49,6 +49,16 @@ impl Shard {
         index % self.count as usize == (self.number - 1) as usize
     }
 
+    /// What it [takes](Self::takes) of all `hosts`.
+    pub(crate) fn slice<T>(self, hosts: &[T]) -> impl Iterator<Item = &T> {
+        hosts.iter().skip((self.number - 1) as usize).step_by(self.count as usize)
+    }
+
+    /// All shards of this count, by number.
+    pub(crate) fn all(self) -> impl Iterator<Item = Self> {
+        (1..=self.count).map(move |number| Self { number, ..self })
+    }
+
     /// As it stands in the names of files: `2-of-4`.
     pub(crate) fn label(self) -> String {
         format!("{}-of-{}", self.number, self.count)
@@ -88,9 +98,13 @@ mod tests {
     fn the_shards_of_any_count_take_every_host_once() {
         for count in 1..20 {
             for hosts in 0..50 {
-                let shards = (1..=count).map(|number| Shard::new(number, count).unwrap());
-                let mut taken: Vec<usize> =
-                    shards.flat_map(|shard| (0..hosts).filter(move |host| shard.takes(*host))).collect();
+                let all: Vec<usize> = (0..hosts).collect();
+                let mut taken = Vec::new();
+                for shard in Shard::new(1, count).unwrap().all() {
+                    let own: Vec<usize> = shard.slice(&all).copied().collect();
+                    assert_eq!(own, all.iter().copied().filter(|host| shard.takes(*host)).collect::<Vec<_>>());
+                    taken.extend(own);
+                }
                 taken.sort_unstable();
                 assert_eq!(taken, (0..hosts).collect::<Vec<_>>(), "{count} shards of {hosts} hosts");
             }
