@@ -60,6 +60,13 @@ pub(super) fn exit_code(report: &BatchReport) -> ExitCode {
     if is_complete { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Check.exit_code()) }
 }
 
+/// Who signed the sums, where somebody did.
+pub(super) fn signature(page: &mut Page, report: &BatchReport) {
+    if let Some(key) = &report.signed_by {
+        page.labelled("sha256sums.sig:", Tone::Good, &format!("signed by key {key}"));
+    }
+}
+
 /// What is to be said of the run, and the hosts that failed, and why.
 pub(super) fn failures(page: &mut Page, report: &BatchReport) {
     render_edits::findings(page, &report.remarks);
@@ -96,4 +103,5 @@ fn render(page: &mut Page, report: &BatchReport, arguments: &BatchArguments, sli
             report.count(HostStatus::NotBegun)
         ),
     );
+    signature(page, report);
 }

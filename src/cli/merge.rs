@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::batch::{exit_code, failures};
+use super::batch::{exit_code, failures, signature};
 use super::merge_args::MergeArguments;
 use super::page::{Page, Tone, number};
 use super::terminal::Terminal;
@@ -30,4 +30,5 @@ fn render(page: &mut Page, report: &BatchReport, arguments: &MergeArguments) {
         tone,
         &format!("{done} in {folder}, {failed} failed, {} not begun", report.count(HostStatus::NotBegun)),
     );
+    signature(page, report);
 }

@@ -105,6 +105,11 @@ impl Signer {
         Ok(Self { key, certificates: None })
     }
 
+    /// The key's fingerprint, as public keys and signatures name it.
+    pub(crate) fn fingerprint(&self) -> String {
+        self.key.public().fingerprint.to_string()
+    }
+
     /// Has the chunk begin with the certificates in the file `path`, the last of which must authorise the key.
     ///
     /// # Errors

@@ -379,7 +379,7 @@ pub(super) fn sealed(
         length: sealed.length,
         sha256: sealed.sha256,
         sha256_unsigned: sealed.sha256_unsigned,
-        signed_by: signer.map(|signer| signer.key.public().fingerprint.to_string()),
+        signed_by: signer.map(Signer::fingerprint),
         updated: sums.updated,
     })
 }

@@ -336,7 +336,7 @@ fn one_signature_of_a_batch_vouches_for_every_image_in_its_folder_however_many_m
     let site = site(4);
     let public = text(&fixture("test-key.pub"));
     let ran = batch(site.path(), IMAGE, &["--sign", &key()]).expect_status(0);
-    assert!(ran.says("4 written to out"), "{ran}");
+    assert!(ran.says("4 written to out") && ran.says(&format!("signed by key {KEY}")), "{ran}");
     let out = site.path().join("out");
     let signatures: Vec<String> = listing(&out).into_iter().filter(|name| name.ends_with(".sig")).collect();
     assert_eq!(signatures, ["sha256sums.sig"]);
@@ -351,7 +351,8 @@ fn one_signature_of_a_batch_vouches_for_every_image_in_its_folder_however_many_m
     for shard in ["1/2", "2/2"] {
         batch(site.path(), IMAGE, &["-o", "parts", "--shard", shard]).expect_status(0);
     }
-    ibwrt(site.path(), ["batch", "merge", "parts", "--sign", &key()]).expect_status(0);
+    let ran = ibwrt(site.path(), ["batch", "merge", "parts", "--sign", &key()]).expect_status(0);
+    assert!(ran.says(&format!("signed by key {KEY}")), "{ran}");
     let signature = |folder: &str| std::fs::read(site.path().join(folder).join("sha256sums.sig")).unwrap();
     assert!(signature("parts") == signature("out"), "the signatures differ");
 

@@ -113,6 +113,7 @@ fn merged(
     remove(target, |name| is_temporary(name, None))?;
     outputs.place(target, observer)?;
     report.remarks = lists::write(target, None, &report, signer)?;
+    report.signed_by = signer.map(Signer::fingerprint);
     report.remarks.extend(request.sign.as_deref().and_then(readable_by_others));
     Ok(report)
 }

@@ -119,6 +119,7 @@ pub(crate) fn batch(request: &BatchRequest, observer: &dyn Observer) -> Result<B
         return Err(refused.again());
     }
     report.remarks = closed?;
+    report.signed_by = signer.map(|signer| signer.fingerprint());
     report.remarks.extend(request.sign.as_deref().and_then(readable_by_others));
     observer.event(&told::batch_done(&report, begun));
     Ok(report)

@@ -114,6 +114,9 @@ pub(crate) struct BatchReport {
     pub(crate) shard: Option<Part>,
     /// The hosts, in the order in which they are written.
     pub(crate) hosts: Vec<HostOutcome>,
+    /// Fingerprint of the key that signed the sums in this run; never in the file.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) signed_by: Option<String>,
     /// What is to be said of this run; never in the file.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) remarks: Vec<Finding>,
@@ -153,6 +156,7 @@ impl BatchReport {
             shard,
             image_disk_id: opened.scene.medium.table().map(|table| table.disk_id.clone()),
             hosts,
+            signed_by: None,
             remarks: Vec::new(),
         }
     }
