@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum RekeyInput {
-    /// Whether.
+    /// Whether, made of the host's name.
     Asked(bool),
-    /// And of which text.
+    /// Made of this text.
     Seed(String),
 }
 
