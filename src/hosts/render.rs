@@ -140,7 +140,8 @@ impl Renderer {
         let mut known = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         let folders = references.filter(|reference| is_folder(reference)).filter_map(|reference| {
             // What is wrong with an overlay is said when it is resolved.
-            let load = || Overlay::load(&reference).ok().map(|overlay| (overlay.name().to_owned(), overlay.schema()));
+            let load =
+                || Overlay::load(&reference).ok().map(|overlay| (overlay.name().to_owned(), overlay.schema().clone()));
             known.entry(reference.clone()).or_insert_with(load).clone()
         });
         folders.collect()

@@ -1,8 +1,11 @@
 //! One overlay, parsed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use crate::error::{At, Error, Result};
 use crate::recipe::{Document, Places, check_table, schema_of};
@@ -18,11 +21,12 @@ pub(crate) const DESCRIPTION_FILE: &str = "overlay.toml";
 /// Where its sources lie.
 const FILES: &str = "files/";
 
-/// An overlay: its description and its files.
+/// An overlay: its description and its files. A clone shares them.
 #[derive(Debug, Clone)]
 pub(crate) struct Overlay {
-    pub(super) description: Description,
-    pub(super) folder: Folder,
+    pub(super) description: Arc<Description>,
+    pub(super) folder: Arc<Folder>,
+    schema: Arc<Json>,
     /// What errors call it.
     pub(super) origin: String,
 }
@@ -57,14 +61,26 @@ impl Overlay {
             }
             return Self::parse(folder::read(root).at(|| format!("overlay {reference}"))?, reference);
         }
-        let Some(folder) = folder::builtin(reference) else {
-            return Err(Error::usage(format!("there is no overlay `{reference}`")).remedy(instead(
-                reference,
+        Self::builtin(reference)
+    }
+
+    /// The built-in overlay `name`, parsed once: thousands of hosts ask for it.
+    fn builtin(name: &str) -> Result<Self> {
+        static PARSED: Mutex<BTreeMap<String, Overlay>> = Mutex::new(BTreeMap::new());
+        let known = || PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(overlay) = known().get(name) {
+            return Ok(overlay.clone());
+        }
+        let folder = folder::builtin(name).ok_or_else(|| {
+            Error::usage(format!("there is no overlay `{name}`")).remedy(instead(
+                name,
                 &Self::builtin_names(),
                 "built-in overlays",
-            )));
-        };
-        Self::parse(folder, reference)
+            ))
+        })?;
+        let overlay = Self::parse(folder, name)?;
+        known().insert(name.to_owned(), overlay.clone());
+        Ok(overlay)
     }
 
     /// The overlay in `folder`; errors call it `origin`.
@@ -75,7 +91,8 @@ impl Overlay {
             .ok_or_else(|| Error::usage(format!("there is no {DESCRIPTION_FILE}")))
             .and_then(|bytes| parse_description(bytes, &folder))
             .at(|| place)?;
-        Ok(Self { description, folder, origin: origin.to_owned() })
+        let schema = Arc::new(settings::schema(&description));
+        Ok(Self { description: Arc::new(description), folder: Arc::new(folder), schema, origin: origin.to_owned() })
     }
 
     /// Its name.
@@ -132,8 +149,8 @@ impl Overlay {
     }
 
     /// JSON schema of its table in a recipe.
-    pub(crate) fn schema(&self) -> serde_json::Value {
-        settings::schema(&self.description)
+    pub(crate) fn schema(&self) -> &Json {
+        &self.schema
     }
 
     /// Writes its files below `dir`, as a start for an overlay of one's own; answers the paths.
@@ -154,7 +171,8 @@ fn parse_description(bytes: &[u8], folder: &Folder) -> Result<Description> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Error::usage(format!("not UTF-8 from byte {}", error.valid_up_to())).at(DESCRIPTION_FILE))?;
     let document = Document::parse(text, DESCRIPTION_FILE)?;
-    check_table(&schema_of::<Description>(), &document.table, "", &document.places)?;
+    static SCHEMA: LazyLock<Json> = LazyLock::new(schema_of::<Description>);
+    check_table(&SCHEMA, &document.table, "", &document.places)?;
     let description = Description::deserialize(document.table)
         .map_err(|error| Error::usage(error.message().to_owned()).at(DESCRIPTION_FILE))?;
     check(&description, folder, &document.places)?;

@@ -219,7 +219,7 @@ impl Work<'_> {
         if description.rules == Some(Rules::Ipoib) {
             ipoib::refuse_impossible(given, &description.name, places)?;
         }
-        let settings = settings::in_force(description, given, places)?;
+        let settings = settings::in_force(self.overlay, given, places)?;
         self.local = local::read(description, &settings, places)?;
         let ipoib = match description.rules {
             Some(Rules::Ipoib) => {

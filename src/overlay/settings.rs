@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::infiniband::InterfaceInput;
 use crate::recipe::{Places, check_table, check_value, schema_of};
 
+use super::Overlay;
 use super::description::{Description, Rules, Setting, SettingType};
 
 /// JSON schema of the overlay's table in a recipe.
@@ -123,8 +124,9 @@ fn from_schema(name: &str, schema: &Json) -> Setting {
 ///
 /// # Errors
 /// As [`check_table`].
-pub(super) fn in_force(description: &Description, given: &Table, places: &Places) -> Result<Table> {
-    check_table(&schema(description), given, &description.name, places)?;
+pub(super) fn in_force(overlay: &Overlay, given: &Table, places: &Places) -> Result<Table> {
+    let description = &overlay.description;
+    check_table(overlay.schema(), given, &description.name, places)?;
     let mut table = given.clone();
     for setting in &description.setting {
         let value = table.remove(&setting.name).or_else(|| setting.default.clone());

@@ -73,7 +73,7 @@ pub(crate) fn schema() -> Result<Json> {
     let mut schema = recipe_schema().clone();
     if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
         for name in Overlay::builtin_names() {
-            properties.insert(name.to_owned(), Overlay::load(name)?.schema());
+            properties.insert(name.to_owned(), Overlay::load(name)?.schema().clone());
         }
     }
     if let Some(object) = schema.as_object_mut() {
