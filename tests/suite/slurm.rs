@@ -1,7 +1,9 @@
 //! A batch as the tasks of a Slurm array job, on a real Slurm.
 
+use std::process::Command;
+
 use super::batch::{batch, contents, site};
-use super::support::{Cluster, JobEnd, fixture, fixture_modules, listing};
+use super::support::{Cluster, JobEnd, fixture, fixture_modules, listing, run};
 
 const IMAGE: &str = "openwrt-mini-ib-ext4-combined.img.gz";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/slurm/ibwrt-batch.sbatch");
@@ -55,4 +57,25 @@ fn an_array_job_of_slurm_and_a_merge_behind_it_make_what_one_run_makes_byte_for_
     let text = log("uneven-7.log").split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("SLURM_ARRAY_TASK_ID is 7, which is none of 3 ids from 1 on in steps of 1"), "{text}");
     assert!(!listing(site.path()).contains(&"uneven".to_owned()));
+}
+
+#[test]
+fn the_script_says_what_it_wants_and_makes_no_hosts_outside_of_an_array() {
+    let site = site(2);
+    let script = |arguments: &[&str]| {
+        let mut command = Command::new("bash");
+        command.arg(SCRIPT).args(arguments).current_dir(site.path()).env("IBWRT", env!("CARGO_BIN_EXE_ibwrt"));
+        run(command.env_remove("SLURM_ARRAY_TASK_ID").env_remove("JOB_COMPLETION_INDEX"))
+    };
+    let ran = script(&["image.img.gz", "hosts.toml"]).expect_status(2);
+    assert!(ran.says("usage: sbatch --array=0-3 ibwrt-batch.sbatch IMAGE HOSTS DIR"), "{ran}");
+    let (image, modules) = (fixture(IMAGE), fixture_modules());
+    let (image, modules) = (image.to_str().unwrap(), modules.to_str().unwrap());
+    let make = [image, "hosts.toml", "out", "--modules", modules];
+    let ran = script(&make).expect_status(2);
+    assert!(ran.says("neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX is set"), "{ran}");
+    assert!(!site.path().join("out").exists());
+    // A task that is run again by itself is told its shard.
+    let ran = script(&[&make[..], &["--shard", "2/2"]].concat()).expect_status(0);
+    assert!(ran.says("shard 2 of 2: 1 of 2 hosts, as --shard says"), "{ran}");
 }
