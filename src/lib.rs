@@ -12,6 +12,7 @@ mod disk_identity;
 mod error;
 mod filesystem;
 mod graph;
+mod history;
 mod hosts;
 mod image;
 mod infiniband;

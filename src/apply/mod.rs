@@ -1,7 +1,7 @@
 //! Carrying out a plan's edits on a filesystem.
 
 use crate::error::{At as _, Error, Result};
-use crate::filesystem::{FileType, Filesystem};
+use crate::filesystem::{Attributes, FileType, Filesystem};
 use crate::plan::{Change, Content, Edit};
 
 /// Carries out `edits` on `filesystem`, in order. It is to be finished by the caller, or dropped on error.
@@ -25,9 +25,19 @@ fn carry_out(edit: &Edit, filesystem: &mut dyn Filesystem) -> Result<()> {
             match content {
                 Content::File(bytes) => filesystem.write(path, bytes, edit.attributes),
                 Content::Directory => filesystem.make_directory(path, edit.attributes),
-                Content::Symlink(target) => filesystem.symlink(path, target),
+                Content::Symlink(target) => link_symbolically(path, target, edit.attributes, filesystem),
+                Content::Link(existing) => filesystem.link(path, existing),
             }
         }
+    }
+}
+
+/// Symlinks are root's, unless the edit says otherwise.
+fn link_symbolically(path: &str, target: &str, attributes: Attributes, filesystem: &mut dyn Filesystem) -> Result<()> {
+    filesystem.symlink(path, target)?;
+    match (attributes.uid, attributes.gid) {
+        (0, 0) => Ok(()),
+        (uid, gid) => filesystem.set_attributes(path, Attributes { mode: 0o777, uid, gid }),
     }
 }
 
@@ -47,7 +57,6 @@ fn make_way(path: &str, content: &Content, filesystem: &mut dyn Filesystem) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filesystem::Attributes;
     use crate::openwrt::testing::{MemoryFilesystem, MemoryNode};
 
     fn edit(path: &str, change: Change, content: Option<Content>) -> Edit {

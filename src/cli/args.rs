@@ -11,6 +11,7 @@ use super::host_args::{BatchCommand, HostsArguments};
 use super::input_args::InputArguments;
 use super::sbom_args::Sbom;
 use super::sign_args::{KeygenArguments, Signing, Trust};
+use super::unpatch::UnpatchArguments;
 use super::wish_args::{Additions, BootedBy, Kernel, Size, Wishes, to_wishes};
 use crate::recipe::{CommandLineWishes, Rekey};
 use crate::verify;
@@ -128,6 +129,7 @@ impl Color {
 pub(super) enum Command {
     // Without a comment of their own these take the one of their type, in full.
     Patch(Box<PatchArguments>),
+    Unpatch(Box<UnpatchArguments>),
     Batch(BatchCommand),
     Expand(ExpandArguments),
     Hosts(Box<HostsArguments>),
@@ -165,7 +167,7 @@ pub(super) enum Command {
 ///
 /// Takes an OpenWrt x86_64 combined image, a root filesystem alone (…-rootfs.img.gz) or one unpacked into a folder
 /// (--rootdir), plans what has to change, carries it out on a copy, checks the result, and only then gives the output its
-/// name. The input is never touched. Patching twice changes nothing.
+/// name. The input is never touched. Patching twice changes nothing; with another recipe, what the first one put in is replaced.
 ///
 /// An unpacked tree needs no privileges: whoever owns its folder stands for root in it. Owner and permissions of everything
 /// that is written are in the report; files get their permissions, and their owner where the process may give files away.

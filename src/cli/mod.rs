@@ -32,6 +32,7 @@ mod shard_args;
 mod sign_args;
 mod stream;
 mod terminal;
+mod unpatch;
 mod verify;
 mod watch;
 mod wish_args;
@@ -65,6 +66,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: &Command, terminal: &Terminal) -> Result<ExitCode> {
     match command {
         Command::Patch(arguments) => patch::run(arguments, terminal),
+        Command::Unpatch(arguments) => unpatch::run(arguments, terminal),
         Command::Batch(arguments) => batch::run(arguments, terminal),
         Command::Expand(arguments) => expand::run(arguments, terminal),
         Command::Hosts(arguments) => hosts::run(arguments, terminal),

@@ -38,6 +38,9 @@ pub(super) struct Additions {
     /// Leave the modules out of the package database; they are registered there as kmod-ibwrt otherwise
     #[arg(long)]
     pub(super) no_register: bool,
+    /// Keep no record of the patch in the image (/etc/ibwrt): it cannot be undone, and a second patch does not replace it
+    #[arg(long)]
+    pub(super) no_manifest: bool,
     /// The system's host name
     #[arg(long, value_name = "NAME")]
     pub(super) hostname: Option<String>,
@@ -95,6 +98,7 @@ pub(super) fn to_wishes(wishes: &Wishes, additions: &Additions, kernel: &Kernel)
         modules: additions.modules.clone(),
         packages: additions.package.clone(),
         no_register: additions.no_register,
+        no_manifest: additions.no_manifest,
         package_folders: additions.package_dir.clone(),
         hostname: additions.hostname.clone(),
         root_password_hash: additions.root_password_hash.clone(),

@@ -167,6 +167,24 @@ pub(crate) trait Filesystem {
     /// No such file, not a regular file, or corrupt.
     fn read(&mut self, path: &str) -> Result<Vec<u8>>;
 
+    /// The other names of the file at `path` (hard links), in byte order; none where it has but one.
+    ///
+    /// # Errors
+    /// No such name, or corrupt structures.
+    fn other_names(&mut self, path: &str) -> Result<Vec<String>> {
+        let _ = path;
+        Ok(Vec::new())
+    }
+
+    /// Makes `path`, where nothing is yet, another name of the file `existing`; its parent directory must exist.
+    ///
+    /// # Errors
+    /// As [`Filesystem::write`]; also when something has that name already, when there is no such file, and where files
+    /// have one name each.
+    fn link(&mut self, path: &str, existing: &str) -> Result<()> {
+        Err(Error::unsupported(format!("{path} cannot be another name of {existing}: here every file has one name")))
+    }
+
     /// Creates or replaces the regular file `path`; its parent directory must exist. After an error the filesystem
     /// must be dropped.
     ///

@@ -7,6 +7,7 @@ use super::tree::MAX_LOADED;
 use super::{AUTOLOAD_DIRECTORY, AutoloadFile, BOOT_DIRECTORY, ModuleDirectory, PackageDatabase, Release, Tree};
 use crate::error::{Error, Result};
 use crate::filesystem::{FileType, Filesystem, Space};
+use crate::history::ORIGINALS;
 use crate::kernel::KernelRelease;
 use crate::package::Database;
 
@@ -135,6 +136,8 @@ fn contents(tree: &Tree, wanted: &[String]) -> Vec<(String, u64)> {
         .descendants("/etc")
         .into_iter()
         .filter(|(_, node)| matches!(node.metadata.file_type, FileType::Regular | FileType::Symlink))
+        // What earlier contents are kept there is for nobody but who undoes a patch.
+        .filter(|(path, _)| !path.starts_with(ORIGINALS))
         .map(|(path, _)| (path, MAX_CONFIGURATION));
     let databases = [OS_RELEASE, OPKG_STATUS, APK_INSTALLED].map(|path| (path.to_owned(), MAX_LOADED));
     let beside = [OPKG_INFO, APK_DATABASE, APK_PACKAGES].into_iter().flat_map(|folder| tree.descendants(folder));

@@ -235,6 +235,7 @@ pub(super) fn describe(stanza: &Stanza<'_>, source: &str) -> Result<Package> {
         scripts: Vec::new(),
         entries: Vec::new(),
         is_signed: false,
+        sha256: String::new(),
         details: Details::Ipk { control: String::new() },
         name,
         version,

@@ -15,6 +15,7 @@ pub(crate) mod testing;
 mod tests;
 mod version;
 
+use crate::digest::sha256_hex;
 use crate::error::{At as _, Error, Result};
 
 pub(crate) use contents::{Entry, EntryKind, Owner};
@@ -43,5 +44,6 @@ pub(crate) fn read(bytes: &[u8], name: &str) -> Result<Package> {
         ))
         .remedy("give an .ipk (a gzip-compressed tar archive), or an .apk of apk-tools 3"))
     };
-    package.at(|| name.to_owned())
+    let package = package.at(|| name.to_owned())?;
+    Ok(Package { sha256: sha256_hex(bytes), ..package })
 }

@@ -166,6 +166,8 @@ pub(crate) struct Package {
     pub(crate) entries: Vec<Entry>,
     /// Whether the file carries a signature; who signed is not looked at. An .ipk never does.
     pub(crate) is_signed: bool,
+    /// SHA-256 of the file, 64 lower-case hex digits.
+    pub(crate) sha256: String,
     /// What only its manager knows.
     pub(crate) details: Details,
 }

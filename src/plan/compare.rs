@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::filesystem::Space;
 use crate::kernel::KernelRelease;
 use crate::openwrt::{MODULES_DIRECTORY, System};
 
@@ -48,6 +49,19 @@ pub(crate) struct Plan {
     pub(crate) space: SpaceForecast,
 }
 
+impl Plan {
+    /// What only consists of edits, on a filesystem that has `space` now.
+    pub(crate) fn of(edits: Vec<Edit>, findings: Vec<Finding>, space: &Space) -> Self {
+        let need = Need::of(&edits, space.block_size);
+        Self { need, space: need.forecast(space), edits, findings }
+    }
+
+    /// The same plan carried out by other edits, on a filesystem that has `space` now.
+    pub(crate) fn by(self, edits: Vec<Edit>, space: &Space) -> Self {
+        Self::of(edits, self.findings, space)
+    }
+}
+
 /// Compares `system` with `wishes`; `release` is what the image's kernel says of itself, and so names the module
 /// directory that is extended. Whether there is room is [another question](Need::check).
 ///
@@ -74,7 +88,5 @@ pub(crate) fn plan(system: &System, release: &KernelRelease, wishes: &Wishes) ->
     registry.write(&mut draft)?;
     findings.extend(remarks::loading(draft.tree(), system, release, wishes, &dependencies));
     let edits = draft.into_edits();
-    let need = Need::of(&edits, system.space.block_size);
-    let space = need.forecast(&system.space);
-    Ok(Plan { edits, findings, need, space })
+    Ok(Plan::of(edits, findings, &system.space))
 }

@@ -200,7 +200,7 @@ impl<'a> Draft<'a> {
         if clash {
             let there = describe(node.metadata.file_type);
             let wished = match content {
-                Content::File(_) => "a file",
+                Content::File(_) | Content::Link(_) => "a file",
                 Content::Directory => "a directory",
                 Content::Symlink(_) => "a symlink",
             };
@@ -238,6 +238,7 @@ impl<'a> Draft<'a> {
             Content::File(bytes) => (FileType::Regular, bytes.len() as u64, None, Some(Arc::clone(bytes))),
             Content::Directory => (FileType::Directory, 0, None, None),
             Content::Symlink(target) => (FileType::Symlink, target.len() as u64, Some(target.clone()), None),
+            Content::Link(_) => (FileType::Regular, 0, None, None),
         };
         let metadata = Metadata { file_type, attributes: wanted.attributes, size, link_target };
         self.tree.nodes.insert(path.to_owned(), Node { metadata, content });
@@ -305,7 +306,7 @@ impl<'a> Draft<'a> {
             Content::Directory => attributes_differ.then_some(Change::Attributes),
             Content::Symlink(target) => (node.metadata.link_target.as_ref() != Some(target)).then_some(Change::Replace),
             Content::File(bytes) if self.holds(path, node, bytes) => attributes_differ.then_some(Change::Attributes),
-            Content::File(_) => Some(Change::Replace),
+            Content::File(_) | Content::Link(_) => Some(Change::Replace),
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) enum Content {
     Directory,
     /// A symlink to this target.
     Symlink(String),
+    /// Another name of the file at this path.
+    Link(String),
 }
 
 /// Which of the image's filesystems.

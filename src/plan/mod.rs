@@ -13,6 +13,7 @@ mod packages;
 mod parameters;
 mod relink;
 mod remarks;
+mod settle;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -23,5 +24,6 @@ pub(crate) use compare::{Plan, SpaceForecast, plan};
 pub(crate) use edit::{Change, Content, Edit, Role};
 pub(crate) use finding::{Finding, Severity};
 pub(crate) use relink::check_relink;
+pub(crate) use settle::{BACK, Standing, outcome, settle};
 pub(crate) use space::{Need, mebibytes};
 pub(crate) use wishes::{AutoloadWish, FileWish, LineWish, Managed, ManagedWish, ModuleWish, PackageWishes, Wishes};

@@ -198,6 +198,7 @@ mod tests {
                 name: ModuleName::new("ib_core"),
                 file_name: "ib_core.ko".to_owned(),
                 bytes: bytes.into(),
+                source_sha256: String::new(),
                 origin: String::new(),
                 reason: String::new(),
             }],

@@ -132,6 +132,7 @@ fn content_blocks(content: &Content, block: u64) -> u64 {
             data.saturating_add(if data > INLINE_EXTENTS { leaves.saturating_add(1) } else { 0 })
         }
         Content::Directory => 1,
+        Content::Link(_) => 0,
         Content::Symlink(target) => u64::from(target.len() > INLINE_LINK),
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct ModuleWish {
     pub(crate) file_name: String,
     /// The stripped ELF file.
     pub(crate) bytes: Arc<[u8]>,
+    /// SHA-256 of the file as its source has it, 64 lower-case hex digits.
+    pub(crate) source_sha256: String,
     /// Where it came from.
     pub(crate) origin: String,
     /// Why it is wanted, such as `overlay connectx3` or `needed by mlx4_ib`.

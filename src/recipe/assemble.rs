@@ -45,6 +45,7 @@ impl Recipe {
             packages: paths(input.packages),
             package_folders: paths(input.package_dirs),
             leaves_unregistered: input.register == Some(false),
+            leaves_unrecorded: input.manifest == Some(false),
             kernel: input.kernel.map(PathBuf::from),
             kernel_version: input.kernel_version,
             replace_modules: input.replace_modules,
@@ -91,6 +92,7 @@ impl Recipe {
         self.modules.extend(wishes.modules.iter().cloned());
         self.packages.extend(wishes.packages.iter().cloned());
         self.leaves_unregistered |= wishes.no_register;
+        self.leaves_unrecorded |= wishes.no_manifest;
         self.package_folders.extend(wishes.package_folders.iter().cloned());
         if let Some(kernel) = &wishes.kernel {
             self.kernel = Some(kernel.clone());

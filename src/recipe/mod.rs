@@ -60,6 +60,8 @@ pub(crate) struct CommandLineWishes {
     pub(crate) replace_modules: bool,
     /// `--discard-overlay`.
     pub(crate) discard_overlay: bool,
+    /// `--no-manifest`.
+    pub(crate) no_manifest: bool,
     /// `--rootfs-size`.
     pub(crate) rootfs_size: Option<String>,
     /// `--backup-gpt`.
@@ -91,6 +93,8 @@ pub(crate) struct Recipe {
     pub(crate) replace_modules: bool,
     /// Whether the overlay behind a squashfs root is given up.
     pub(crate) discard_overlay: bool,
+    /// Whether the image keeps no record of what is done to it.
+    pub(crate) leaves_unrecorded: bool,
     /// How large the root is to be; as it is without.
     pub(crate) rootfs_size: Option<RootfsSize>,
     /// Whether a backup GPT is written.

@@ -43,6 +43,9 @@ pub(crate) struct RecipeInput {
     /// Whether disk and partitions get identifiers of their own (disk GUID or signature, PARTUUIDs), with grub.cfg in step: a
     /// text that they are made of, the same ones each time, or `true` for the host's name.
     pub(crate) rekey: Option<RekeyInput>,
+    /// Whether the image keeps a record of what is done to it (`/etc/ibwrt`), with what stood there before, so that it can be
+    /// undone and replaced; true by default.
+    pub(crate) manifest: Option<bool>,
     /// Host name.
     pub(crate) hostname: Option<String>,
     /// crypt(3) hash of root's password, as `openssl passwd -6` prints it.
@@ -203,7 +206,7 @@ anything = 1
             "packages",
             "replace_modules",
         ];
-        expected.extend(["backup_gpt", "discard_overlay", "register", "rekey"]);
+        expected.extend(["backup_gpt", "discard_overlay", "manifest", "register", "rekey"]);
         expected.extend(["root_password_hash", "rootfs_size", "ssh_keys"]);
         expected.extend(Overlay::builtin_names());
         expected.sort_unstable();

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::digest::sha256_hex;
 use crate::error::{At, Error, Result};
 use crate::kernel::{KernelFormat, KernelImage, KernelRelease};
 
@@ -20,6 +21,8 @@ pub(super) struct GivenKernel {
     pub(super) file: PathBuf,
     /// Its content.
     pub(super) bytes: Arc<[u8]>,
+    /// SHA-256 of it, 64 lower-case hex digits.
+    pub(super) sha256: String,
     /// Its form.
     pub(super) format: KernelFormat,
     /// Its release.
@@ -35,7 +38,7 @@ impl GivenKernel {
         let bytes = read_file(file)?;
         let image = KernelImage::parse(&bytes).at(|| file.display().to_string())?;
         let (format, release) = (image.format(), image.release());
-        Ok(Self { file: file.to_owned(), bytes: bytes.into(), format, release })
+        Ok(Self { file: file.to_owned(), sha256: sha256_hex(&bytes), bytes: bytes.into(), format, release })
     }
 
     /// As the kernel that boots a root which has none of its own.

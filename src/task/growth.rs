@@ -187,8 +187,11 @@ fn shortfall(scene: &Scene, planned: &Planned) -> Result<Option<u64>> {
 
 /// Refuses a plan that does not fit, with the size that would do counted from the root as it was `before`.
 fn check_room(before: &Scene, now: &Scene, planned: &Planned) -> Result<()> {
-    const OTHERWISE: &str =
-        "build the image with a larger CONFIG_TARGET_ROOTFS_PARTSIZE, or leave overlays or modules out";
+    let kept = planned.kept_length();
+    let unrecorded = match kept {
+        0 => String::new(),
+        _ => format!(", or give up the {} that are kept to undo the patch with --no-manifest", mebibytes(kept, 1)),
+    };
     planned.plan.need.check(&planned.room).map_err(|error| {
         let lengths = before.root_length().and_then(|old| Ok((old, now.root_length()?)));
         let sufficient = lengths.and_then(|(old, new)| {
@@ -200,9 +203,11 @@ fn check_room(before: &Scene, now: &Scene, planned: &Planned) -> Result<()> {
         match sufficient {
             Ok(added) => error.remedy(format!(
                 "give the root more room with --rootfs-size +{added}M (min finds as much by itself), or leave overlays or \
-                 modules out"
+                 modules out{unrecorded}"
             )),
-            Err(_) => error.remedy(OTHERWISE),
+            Err(_) => error.remedy(format!(
+                "build the image with a larger CONFIG_TARGET_ROOTFS_PARTSIZE, or leave overlays or modules out{unrecorded}"
+            )),
         }
     })
 }

@@ -29,7 +29,7 @@ pub(super) fn inventory(planned: &Planned, output: Option<&Path>, sha256: Option
         licence: Some(package.licence.clone()).filter(|licence| !licence.is_empty()),
         reason: package.needed_by.as_ref().map_or_else(|| "asked for".to_owned(), |user| format!("needed by {user}")),
     });
-    let files = planned.plan.edits.iter().filter_map(|edit| file(edit, ComponentKind::File));
+    let files = planned.put.iter().filter_map(|edit| file(edit, ComponentKind::File));
     Inventory {
         image: output.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned(),
         sha256,

@@ -14,7 +14,7 @@ use crate::recipe::Recipe;
 
 use super::given_kernel::GivenKernel;
 use super::module_set::ModuleSet;
-use super::scene::Scene;
+use super::scene::{Boot, Scene};
 use super::shelf::Shelf;
 use super::unpacked::UnpackedKernels;
 
@@ -40,6 +40,34 @@ pub(crate) struct SwapFacts {
     pub(crate) release: String,
     /// Whether the image's modules are all replaced.
     pub(crate) replace_modules: bool,
+}
+
+/// The boot partition as it is, and what stands at the path `kernel` on it.
+///
+/// # Errors
+/// Unsupported when the path is no regular file; those of the filesystem.
+pub(super) fn boot_partition(scene: &Scene, boot: &Boot, kernel: &str) -> Result<BootPartition> {
+    let mut filesystem = scene.medium.filesystem(&boot.located)?;
+    let present = match filesystem.metadata(kernel)? {
+        None => None,
+        Some(metadata) if metadata.file_type == FileType::Regular => {
+            Some((metadata.attributes, filesystem.read(kernel)?.into()))
+        }
+        Some(_) => {
+            return Err(Error::unsupported("what grub.cfg names as kernel is no regular file").at(kernel));
+        }
+    };
+    let (kind, space) = (filesystem.kind(), filesystem.space()?);
+    Ok(BootPartition { kernel: kernel.to_owned(), present, kind, space })
+}
+
+/// `now` as it was before an earlier patch.
+pub(super) fn before(boot: &Boot, now: &BootPartition) -> BootPartition {
+    let present = match &boot.before {
+        Some(before) if before.path == now.kernel => before.file.clone(),
+        _ => now.present.clone(),
+    };
+    BootPartition { present, ..now.clone() }
 }
 
 impl KernelSwap {
@@ -80,18 +108,7 @@ impl KernelSwap {
             ))
             .remedy("let all entries of grub.cfg boot the same kernel"));
         };
-        let mut filesystem = scene.medium.filesystem(&boot.located)?;
-        let present = match filesystem.metadata(kernel)? {
-            None => None,
-            Some(metadata) if metadata.file_type == FileType::Regular => {
-                Some((metadata.attributes, filesystem.read(kernel)?.into()))
-            }
-            Some(_) => {
-                return Err(Error::unsupported("what grub.cfg names as kernel is no regular file").at(kernel));
-            }
-        };
-        let (kind, space) = (filesystem.kind(), filesystem.space()?);
-        Ok(BootPartition { kernel: kernel.to_owned(), present, kind, space })
+        boot_partition(scene, boot, kernel)
     }
 
     /// What the swap means for the modules.

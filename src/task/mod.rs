@@ -4,12 +4,14 @@
 mod authenticity;
 mod batch;
 mod demo;
+mod digests;
 mod event;
 mod evidence;
 mod expand;
 mod given_kernel;
 mod graph;
 mod growth;
+mod history;
 mod hosts;
 mod identity;
 mod inspect;
@@ -22,15 +24,18 @@ mod module_set;
 mod packages;
 mod patch;
 mod programs;
+mod recipe_digest;
 mod report;
 mod request;
 mod scene;
 mod shelf;
 mod signer;
 mod steps;
+mod target;
 mod tree;
 mod trust;
 mod unpacked;
+mod unpatch;
 mod verify;
 mod wishes;
 
@@ -42,6 +47,7 @@ pub(crate) use graph::{GraphReport, graph};
 #[cfg(test)]
 pub(crate) use growth::NeededRoom;
 pub(crate) use growth::RootGrowth;
+pub(crate) use history::EarlierFacts;
 pub(crate) use hosts::{HostsReport, HostsRequest, check_hosts};
 pub(crate) use identity::{IdentityChange, NamingFile, Renamed};
 pub(crate) use inspect::inspect;
@@ -52,5 +58,6 @@ pub(crate) use report::{
     DemoReport, EditRow, FilesystemRow, InspectReport, KernelFacts, KeygenReport, ModuleRow, OptionRow, OutputFacts,
     PackageRow, PatchOutcome, PatchReport, TreeFacts, VerifyReport,
 };
-pub(crate) use request::{Input, PatchRequest, SigningRequest, TrustRequest, VerifyRequest};
+pub(crate) use request::{Input, PatchRequest, SigningRequest, TrustRequest, UnpatchRequest, VerifyRequest};
+pub(crate) use unpatch::unpatch;
 pub(crate) use verify::verify;

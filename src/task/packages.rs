@@ -71,6 +71,11 @@ impl PackageFiles {
         })
     }
 
+    /// Whether no package was named.
+    pub(super) fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
     /// Paths of the programs and libraries in the packages that were named, each with the manager that installs it.
     pub(super) fn programs(&self) -> impl Iterator<Item = (PackageManager, String)> {
         self.given.iter().flat_map(|given| programs(&given.package))

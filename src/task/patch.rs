@@ -3,63 +3,29 @@
 use std::path::PathBuf;
 
 use crate::digest::sha256_hex;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::filesystem::Extent;
 use crate::plan::{Content, Edit, Finding, Role, SpaceForecast};
 use crate::progress::Progress;
 use crate::sbom::SbomForm;
-use crate::seal::{self, Document, Folder, Output};
+use crate::seal::Document;
 
 use super::inventory::{inventory, path_beside};
-use super::medium::Medium;
 use super::signer::{certified, readable_by_others, signer};
 use super::steps::{self, Opened, Planned, Wished, note};
-use super::tree::FilledTree;
-use super::{EditRow, Input, PatchOutcome, PatchReport, PatchRequest, RootGrowth, growth};
-
-/// Where the result goes, found possible before the work starts.
-enum Target {
-    /// An image file.
-    Image(Output),
-    /// A folder, and how much of the tree goes into it.
-    Tree(Folder, Extent),
-}
-
-/// What holds the result, but has no name yet.
-enum Filled {
-    /// An image file.
-    Image(seal::Filled),
-    /// A folder.
-    Tree(FilledTree),
-}
-
-impl Target {
-    fn image(&self) -> Option<&Output> {
-        match self {
-            Self::Image(output) => Some(output),
-            Self::Tree(..) => None,
-        }
-    }
-
-    /// Writes `result`; what the edits of a tree made is dated `epoch`, in seconds since 1970.
-    fn fill(self, result: &Medium, epoch: u64, progress: &dyn Progress) -> Result<Filled> {
-        match (self, result) {
-            (Self::Image(output), Medium::Image(image)) => output.fill(&image.disk, progress).map(Filled::Image),
-            (Self::Tree(folder, extent), Medium::Tree(directory)) => {
-                FilledTree::fill(folder, directory, extent, epoch, progress).map(Filled::Tree)
-            }
-            _ => Err(Error::usage("the output is of another kind than the input")),
-        }
-    }
-}
+use super::target::{Filled, Target};
+use super::{EarlierFacts, EditRow, PatchOutcome, PatchReport, PatchRequest, RootGrowth, growth};
 
 /// Patches an image or a tree.
 ///
 /// # Errors
 /// Any of the rooms'. A failed check on the result is no error but the report's outcome.
 pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<PatchReport> {
-    let wished = steps::wished(&request.wishes)?;
-    let target = prepare(request)?;
+    let mut wished = steps::wished(&request.wishes)?;
+    // What is laid over another tree can be neither held against that nor taken out of it.
+    wished.is_recorded &= !request.only_changes;
+    let target =
+        Target::prepare(request.dry_run, &request.input, request.output.as_deref(), extent(request), request.force)?;
     let output = target.as_ref().and_then(Target::image);
     let sbom = prepare_sbom(request)?;
     let signer = signer(request.signing.as_ref(), output, request.force)?;
@@ -134,25 +100,13 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned, growth: Option<Ro
         output: None,
         tree: None,
         sbom: None,
+        earlier: opened.earlier.as_ref().map(|earlier| EarlierFacts::of(&earlier.past.manifest)),
     }
 }
 
-/// Where the result goes; `None` for a dry run.
-fn prepare(request: &PatchRequest) -> Result<Option<Target>> {
-    if request.dry_run {
-        return Ok(None);
-    }
-    let path = request.output.as_deref().ok_or_else(|| {
-        Error::usage("no output is named").remedy("name it with -o, or ask for the plan only with --dry-run")
-    })?;
-    let target = match &request.input {
-        Input::Image(input) => Target::Image(Output::prepare(path, Some(input), request.force)?),
-        Input::Tree(input) => {
-            let extent = if request.only_changes { Extent::Changes } else { Extent::Whole };
-            Target::Tree(Folder::prepare(path, input, request.force)?, extent)
-        }
-    };
-    Ok(Some(target))
+/// How much of a tree is written.
+fn extent(request: &PatchRequest) -> Extent {
+    if request.only_changes { Extent::Changes } else { Extent::Whole }
 }
 
 /// The bill of materials, found possible before the work starts.
@@ -172,11 +126,12 @@ fn undated() -> Finding {
     }
 }
 
-fn row(partition: Role, edit: &Edit) -> EditRow {
+pub(super) fn row(partition: Role, edit: &Edit) -> EditRow {
     let (becomes, size, sha256, target) = match &edit.content {
         None => ("nothing", 0, None, None),
         Some(Content::Directory) => ("directory", 0, None, None),
         Some(Content::Symlink(target)) => ("symlink", 0, None, Some(target.clone())),
+        Some(Content::Link(existing)) => ("link", 0, None, Some(existing.clone())),
         Some(Content::File(bytes)) => ("file", bytes.len() as u64, Some(sha256_hex(bytes)), None),
     };
     EditRow {

@@ -11,7 +11,7 @@ use crate::openwrt::{PackageDatabase, Release};
 use crate::plan::{Change, Finding, Role, SpaceForecast};
 use crate::verify::Report;
 
-use super::{IdentityChange, RootGrowth, SwapFacts};
+use super::{EarlierFacts, IdentityChange, RootGrowth, SwapFacts};
 
 /// One edit.
 #[derive(Debug, Clone, Serialize)]
@@ -22,7 +22,7 @@ pub(crate) struct EditRow {
     pub(crate) path: String,
     /// How it changes.
     pub(crate) change: Change,
-    /// `file`, `directory`, `symlink`, or `nothing` after a removal.
+    /// `file`, `directory`, `symlink`, `link` (another name of a file), or `nothing` after a removal.
     pub(crate) becomes: &'static str,
     /// Length in bytes afterwards (files), else 0.
     pub(crate) size: u64,
@@ -30,7 +30,7 @@ pub(crate) struct EditRow {
     pub(crate) size_before: Option<u64>,
     /// SHA-256 of a file's new content.
     pub(crate) sha256: Option<String>,
-    /// Target of a symlink.
+    /// Target of a symlink; of a link the file's other name.
     pub(crate) target: Option<String>,
     /// Octal permissions, such as `0644`.
     pub(crate) mode: String,
@@ -161,6 +161,8 @@ pub(crate) struct PatchReport {
     pub(crate) tree: Option<TreeFacts>,
     /// The bill of materials, where one was asked for.
     pub(crate) sbom: Option<PathBuf>,
+    /// The earlier patch that is replaced or undone, where one is recorded.
+    pub(crate) earlier: Option<EarlierFacts>,
 }
 
 /// What `verify` found.

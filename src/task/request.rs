@@ -73,6 +73,29 @@ pub(crate) struct PatchRequest {
     pub(crate) epoch: Option<u64>,
 }
 
+/// What `unpatch` is asked to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UnpatchRequest {
+    /// The image or tree; never touched.
+    pub(crate) input: Input,
+    /// Where the result goes, as for `patch`. `None` only for a dry run.
+    pub(crate) output: Option<PathBuf>,
+    /// Plan only.
+    pub(crate) dry_run: bool,
+    /// Give up what was changed since in the files that were put in.
+    pub(crate) discard_changes: bool,
+    /// Give up the overlay behind a squashfs root.
+    pub(crate) discard_overlay: bool,
+    /// Create `sha256sums` beside the output even where there is none.
+    pub(crate) sums: bool,
+    /// Sign the output.
+    pub(crate) signing: Option<SigningRequest>,
+    /// Replace an existing output.
+    pub(crate) force: bool,
+    /// Timestamp of what is written, as for `patch`.
+    pub(crate) epoch: Option<u64>,
+}
+
 /// What `verify` is asked to do.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct VerifyRequest {

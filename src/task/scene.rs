@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::error::{At, Error, Result};
-use crate::filesystem::{self, Filesystem, Kind};
+use crate::filesystem::{self, Attributes, Filesystem, Kind};
 use crate::image::Partition;
 use crate::kernel::{KernelImage, KernelRelease};
 use crate::openwrt::{BootConfiguration, RootReference};
@@ -56,6 +56,17 @@ pub(super) struct Boot {
     pub(super) files: Vec<String>,
     /// The kernels of all menu entries, each file once, in the menu's order.
     pub(super) kernels: Vec<KernelFile>,
+    /// What stood where an earlier patch put a kernel, which is what `kernels` show.
+    pub(super) before: Option<KernelBefore>,
+}
+
+/// What stood where an earlier patch put a kernel.
+#[derive(Debug, Clone)]
+pub(super) struct KernelBefore {
+    /// The path on the boot partition.
+    pub(super) path: String,
+    /// Permissions and content; `None` when nothing stood there.
+    pub(super) file: Option<(Attributes, Arc<[u8]>)>,
 }
 
 /// An opened medium, and which partition is what.
@@ -94,6 +105,19 @@ impl Scene {
             _ => read_release(&kernels),
         };
         Self { medium, partitions, boot, root, kernels, kernel_release }
+    }
+
+    /// The same scene with the kernel that stood there before.
+    pub(super) fn with_kernel(mut self, before: KernelBefore) -> Self {
+        let Ok(boot) = &mut self.boot else { return self };
+        let content = before.file.as_ref().map(|(_, bytes)| Arc::clone(bytes));
+        let content = content.ok_or_else(|| format!("{} was not there before the earlier patch", before.path));
+        for kernel in boot.kernels.iter_mut().chain(&mut self.kernels).filter(|kernel| kernel.path == before.path) {
+            kernel.content.clone_from(&content);
+        }
+        boot.before = Some(before);
+        self.kernel_release = read_release(&self.kernels);
+        self
     }
 
     /// Whether it is a root filesystem alone, with no boot partition beside it.
@@ -191,7 +215,7 @@ fn read_boot(medium: &Medium, located: &Located) -> Result<Option<Boot>> {
         BootConfiguration::parse(&String::from_utf8_lossy(&text)).at(|| GRUB_CONFIGURATION.to_owned())?;
     let files = regular_files(filesystem.as_mut())?;
     let kernels = read_kernels(filesystem.as_mut(), &configuration);
-    Ok(Some(Boot { located: located.clone(), configuration, files, kernels }))
+    Ok(Some(Boot { located: located.clone(), configuration, files, kernels, before: None }))
 }
 
 fn read_kernels(filesystem: &mut dyn Filesystem, configuration: &BootConfiguration) -> Vec<KernelFile> {

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use crate::digest::{file_sha256, sha256_hex};
 use crate::error::{Error, Result};
 use crate::filesystem::Filesystem;
+use crate::history::State;
 use crate::kernel::{KernelRelease, ModuleName};
 use crate::openwrt::System;
 use crate::overlay::Resolved;
 use crate::plan::{BootPartition, PackageWishes};
 use crate::source::Required;
 
+use super::digests::Digests;
 use super::given_kernel::GivenKernel;
 use super::identity::Mention;
 use super::memo::Memo;
@@ -33,6 +35,12 @@ struct Answers {
     modules: Memo<ModuleQuestion, ModuleChoice>,
     digests: Memo<Vec<PathBuf>, Vec<String>>,
     mentions: Memo<(), Vec<Mention>>,
+    contents: Digests,
+    /// What stood in the root before it was patched, by path.
+    before: Memo<String, Before>,
+    /// Contents that are kept beside the manifest, and those that were, by their digest.
+    packed: Memo<String, Arc<[u8]>>,
+    kept: Memo<String, Arc<[u8]>>,
     /// By the root's length in bytes, and the files that are loaded beside the usual ones.
     systems: Memo<(u64, Vec<String>), System>,
 }
@@ -58,6 +66,14 @@ pub(super) struct ModuleQuestion {
     pub(super) replaced: (BTreeMap<ModuleName, String>, bool),
     /// Packages that may bring modules: name, version and file.
     pub(super) packages: Vec<(String, String, String)>,
+}
+
+/// What stood at a path before it was patched.
+#[derive(Debug, Clone)]
+pub(super) struct Before {
+    pub(super) state: State,
+    /// The other names of the file.
+    pub(super) links: Vec<String>,
 }
 
 impl PackageQuestion {
@@ -134,6 +150,35 @@ impl Shelf {
     /// Those of `find`.
     pub(super) fn mentions(&self, find: impl FnOnce() -> Result<Vec<Mention>>) -> Result<Arc<Vec<Mention>>> {
         self.0.mentions.get((), find)
+    }
+
+    /// SHA-256 of a content, 64 lower-case hex digits.
+    pub(super) fn digest(&self, content: &Arc<[u8]>) -> String {
+        self.0.contents.of(content)
+    }
+
+    /// What stood at `path` before it was patched, as `read` finds it.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(super) fn before(&self, path: &str, read: impl FnOnce() -> Result<Before>) -> Result<Arc<Before>> {
+        self.0.before.get(path.to_owned(), read)
+    }
+
+    /// The content with the digest `sha256` as it is kept beside the manifest, as `pack` makes it.
+    ///
+    /// # Errors
+    /// Those of `pack`.
+    pub(super) fn packed(&self, sha256: &str, pack: impl FnOnce() -> Result<Arc<[u8]>>) -> Result<Arc<[u8]>> {
+        self.0.packed.get(sha256.to_owned(), pack).map(|packed| (*packed).clone())
+    }
+
+    /// The content with the digest `sha256` that an earlier patch kept, as `read` finds it.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(super) fn kept(&self, sha256: &str, read: impl FnOnce() -> Result<Arc<[u8]>>) -> Result<Arc<[u8]>> {
+        self.0.kept.get(sha256.to_owned(), read).map(|kept| (*kept).clone())
     }
 
     /// The modules that answer `question`, as `choose` does.

@@ -7,19 +7,21 @@ use std::sync::Arc;
 use crate::disk_identity::DiskIdentity;
 use crate::error::{At, Error, Result};
 use crate::filesystem::{LiveOverlay, Space};
+use crate::history::{Changes, ORIGINALS};
 use crate::image::{Container, Keep};
 use crate::kernel::KernelRelease;
 use crate::openwrt::{MODULES_DIRECTORY, OPKG_KERNEL_CONTROL, System};
 use crate::overlay::{self, Resolved};
 use crate::package::Chosen;
-use crate::plan::{BootPlan, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
+use crate::plan::{BootPartition, BootPlan, Content, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
 use crate::progress::Progress;
 use crate::recipe::{CommandLineWishes, Recipe, RootfsSize};
 use crate::seal::{self, Filled, Signer};
 use crate::verify::{self, Report};
 
+use super::history::{self, Earlier, KernelChange, Recorded, Settler};
 use super::identity::Rekeying;
-use super::kernel_swap::KernelSwap;
+use super::kernel_swap::{self, KernelSwap};
 use super::medium::Medium;
 use super::packages::PackageFiles;
 use super::scene::{Located, Scene};
@@ -39,6 +41,8 @@ pub(super) struct Opened {
     pub(super) unpacked: UnpackedKernels,
     /// What plans for it have in common.
     pub(super) shelf: Shelf,
+    /// An earlier patch, where one left a record.
+    pub(super) earlier: Option<Arc<Earlier>>,
     /// What is to be said of the file.
     pub(super) remarks: Vec<Finding>,
 }
@@ -59,6 +63,22 @@ pub(super) struct Wished {
     pub(super) backup_gpt: bool,
     /// What other identifiers of disk and partitions are made of.
     pub(super) identity_seed: Option<String>,
+    /// Whether the image keeps a record of what is done to it.
+    pub(super) is_recorded: bool,
+}
+
+impl Wished {
+    /// Whether nothing is wished of what is in the image, but for its size and wrapping.
+    pub(super) fn is_nothing(&self) -> bool {
+        let Resolved { required, autoload, files, lines, managed, root_password_hash, ssh_keys, .. } = &self.resolved;
+        let is_empty = required.is_empty() && autoload.is_empty() && files.is_empty() && lines.is_empty();
+        is_empty
+            && managed.is_empty()
+            && root_password_hash.is_none()
+            && ssh_keys.is_empty()
+            && self.packages.is_empty()
+            && self.swap.is_none()
+    }
 }
 
 /// What is to be done to an image.
@@ -73,6 +93,8 @@ pub(super) struct Planned {
     pub(super) plan: Plan,
     /// The modules that are needed.
     pub(super) modules: Vec<ModuleRow>,
+    /// What the plan puts into the root as it was before any patch.
+    pub(super) put: Vec<Edit>,
     /// The boot partition's part, when the kernel is replaced.
     pub(super) boot: Option<BootPlan>,
     /// The packages that go in.
@@ -94,6 +116,16 @@ impl Planned {
             None => Ok(medium),
         }
     }
+
+    /// Length in bytes of what is kept in the root of what stood there before.
+    pub(super) fn kept_length(&self) -> u64 {
+        let own = self.plan.edits.iter().filter(|edit| edit.path.starts_with(ORIGINALS));
+        let length = |edit: &Edit| match &edit.content {
+            Some(Content::File(bytes)) => bytes.len() as u64,
+            _ => 0,
+        };
+        own.map(length).fold(0, u64::saturating_add)
+    }
 }
 
 impl Opened {
@@ -106,8 +138,16 @@ impl Opened {
 /// Reads `input`, and finds an image among the digests that lie beside it.
 ///
 /// # Errors
-/// Those of opening it; corrupt when a digest beside it is another.
+/// Those of opening it; corrupt when a digest beside it is another, or the record of an earlier patch is damaged.
 pub(super) fn open(input: &Input, progress: &dyn Progress) -> Result<Opened> {
+    opened(input, Changes::Keep, progress)
+}
+
+/// The same, for whom what was changed since an earlier patch becomes what `changes` says.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn opened(input: &Input, changes: Changes, progress: &dyn Progress) -> Result<Opened> {
     let path = input.path().to_owned();
     let (medium, unpacked) = Medium::opening(Keep::DiskAndStream, input, progress)?;
     let mut remarks = Vec::new();
@@ -116,7 +156,9 @@ pub(super) fn open(input: &Input, progress: &dyn Progress) -> Result<Opened> {
         remarks.extend(dropped_trailers(container).into_iter().chain(checked_sums(&agreeing)));
     }
     remarks.extend(medium.mounts().map(|message| note("mount-point", message)));
-    Ok(Opened { path, scene: Scene::survey(medium, None), unpacked, shelf: Shelf::default(), remarks })
+    let (scene, shelf) = (Scene::survey(medium, None), Shelf::default());
+    let earlier = Earlier::find(&scene, changes, &shelf).at(|| input.path().display().to_string())?.map(Arc::new);
+    Ok(Opened { path, scene, unpacked, shelf, earlier, remarks })
 }
 
 /// Puts recipe and command line together, and reads what they name.
@@ -141,6 +183,7 @@ pub(super) fn resolved_wished(recipe: &Recipe, resolved: Resolved, shelf: &Shelf
         rootfs_size: recipe.rootfs_size,
         backup_gpt: recipe.backup_gpt,
         identity_seed: recipe.identity_seed()?,
+        is_recorded: !recipe.leaves_unrecorded,
         resolved,
     })
 }
@@ -151,6 +194,9 @@ pub(super) fn resolved_wished(recipe: &Recipe, resolved: Resolved, shelf: &Shelf
 /// Those of the root filesystem, of the module sources and of the plan.
 pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Result<Planned> {
     let place = || opened.place();
+    // Who wishes nothing but another size or wrapping does not ask for the way back.
+    let is_untouched = wished.is_nothing();
+    let opened = &if is_untouched { opened.as_it_is() } else { opened.as_it_was() };
     let scene = &opened.scene;
     let (resolved, swap) = (&wished.resolved, wished.swap.as_ref());
     let root = scene.editable_root().at(place)?;
@@ -159,7 +205,7 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let length = scene.medium.length(root)?;
     let read = |wanted: &[String]| {
         let wanted = wanted.iter().map(String::as_str);
-        opened.shelf.system(length, wanted, || scene.medium.filesystem(root)).at(place)
+        opened.shelf.system(length, wanted, || opened.root_before(root)).at(place)
     };
     let mut system = read(&wanted)?;
     system.check_target().at(place)?;
@@ -174,7 +220,7 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     wanted.extend(packages.paths().map(str::to_owned));
     system = read(&wanted)?;
     let mut wishes = wishes(resolved, &system, &release, keep_debug, &set, packages, &opened.shelf)?;
-    let boot = match swap {
+    let swapped = match swap {
         _ if scene.is_bare() => {
             bare_kernel(swap, &system, &release, &mut wishes);
             None
@@ -183,17 +229,32 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
         None => None,
     };
     let mut plan = plan(&system, &release, &wishes).at(place)?;
-    let discarded_overlay = discarded_overlay(scene, root, wished, &plan.edits).at(place)?;
-    plan.findings.extend(discarded_overlay.map(loss));
     if matches!(scene.medium, Medium::Tree(_)) {
         tree::without_owners(&mut plan, &system);
     }
     let rekeying = wished.identity_seed.clone().map(|seed| Rekeying::plan(scene, &opened.shelf, seed));
+    let put = plan.edits.clone();
+    let kernel = swapped.as_ref().and_then(Swapped::change);
+    let recorded = Recorded { wished, wishes: &wishes, keep_debug, kernel };
+    let recorded = Some(recorded).filter(|_| wished.is_recorded && !is_untouched);
+    let settlement = Settler::new(opened, root, &system).settle(&plan.edits, recorded).at(place)?;
+    plan.findings.extend(settlement.findings);
+    plan = plan.by(settlement.edits, &system.space);
+    if matches!(scene.medium, Medium::Tree(_)) {
+        plan.findings.extend(tree::unowned(&put, &plan.edits));
+    }
+    let discarded_overlay = discarded_overlay(scene, root, wished, &plan.edits).at(place)?;
+    plan.findings.extend(discarded_overlay.map(loss));
+    let boot = match swapped {
+        Some(swapped) => Some(swapped.plan),
+        None => history::kernel_back(opened).at(place)?,
+    };
     Ok(Planned {
         room: system.space,
         system,
         release,
         plan,
+        put,
         modules: module_rows(&wishes),
         boot,
         packages: package_rows(&wishes),
@@ -229,7 +290,10 @@ fn package_rows(wishes: &Wishes) -> Vec<PackageRow> {
 }
 
 /// The kernel that a root without one is for: that of its only module directory.
-fn only_release(system: &System) -> Result<KernelRelease> {
+///
+/// # Errors
+/// Usage when there is none, or several.
+pub(super) fn only_release(system: &System) -> Result<KernelRelease> {
     let message = match system.module_directories.as_slice() {
         [only] => return Ok(only.release.clone()),
         [] => format!(
@@ -272,14 +336,35 @@ fn bare_kernel(swap: Option<&KernelSwap>, system: &System, release: &KernelRelea
     }
 }
 
+/// The swap's part of a plan.
+struct Swapped<'a> {
+    /// The boot partition before any patch.
+    before: BootPartition,
+    /// The kernel that goes in.
+    kernel: &'a Arc<[u8]>,
+    plan: BootPlan,
+}
+
+impl Swapped<'_> {
+    /// What is put in the place of another kernel, or of none.
+    fn change(&self) -> Option<KernelChange<'_>> {
+        let is_same = self.before.present.as_ref().is_some_and(|(_, present)| present == self.kernel);
+        (!is_same).then_some(KernelChange { before: &self.before, kernel: self.kernel })
+    }
+}
+
 /// Plans the swap, and adds what it asks of the root filesystem to `wishes`.
-fn swapped(opened: &Opened, swap: &KernelSwap, system: &System, wishes: &mut Wishes) -> Result<BootPlan> {
-    let partition = opened.shelf.boot_partition(&swap.kernel.file, || swap.boot_partition(&opened.scene))?;
-    let plan = plan_boot(&partition, &swap.kernel.bytes)?;
-    let unknown = swap.check_modules(&partition, system, wishes, &opened.unpacked)?;
-    wishes.findings.extend(unknown.into_iter().chain(swap.package_finding(&partition, system)));
+fn swapped<'a>(opened: &Opened, swap: &'a KernelSwap, system: &System, wishes: &mut Wishes) -> Result<Swapped<'a>> {
+    let now = opened.shelf.boot_partition(&swap.kernel.file, || swap.boot_partition(&opened.scene))?;
+    let before = match &opened.scene.boot {
+        Ok(boot) => kernel_swap::before(boot, &now),
+        Err(_) => (*now).clone(),
+    };
+    let plan = plan_boot(&now, &swap.kernel.bytes)?;
+    let unknown = swap.check_modules(&before, system, wishes, &opened.unpacked)?;
+    wishes.findings.extend(unknown.into_iter().chain(swap.package_finding(&before, system)));
     wishes.kernel_version.clone_from(&swap.version);
-    Ok(plan)
+    Ok(Swapped { before, kernel: &swap.kernel.bytes, plan })
 }
 
 /// What is said of trailers behind the image, none of which outlives an edit.
@@ -304,7 +389,12 @@ fn checked_sums(agreeing: &[String]) -> Option<Finding> {
 ///
 /// # Errors
 /// Unsupported: it is not given up, and there are edits.
-fn discarded_overlay(scene: &Scene, root: &Located, wished: &Wished, edits: &[Edit]) -> Result<Option<LiveOverlay>> {
+pub(super) fn discarded_overlay(
+    scene: &Scene,
+    root: &Located,
+    wished: &Wished,
+    edits: &[Edit],
+) -> Result<Option<LiveOverlay>> {
     let overlay = scene.medium.live_overlay(root)?;
     match overlay {
         Some(overlay) if !wished.discard_overlay && !edits.is_empty() => Err(overlay.refusal().at(root.place())),
@@ -313,7 +403,7 @@ fn discarded_overlay(scene: &Scene, root: &Located, wished: &Wished, edits: &[Ed
 }
 
 /// What is said of an overlay that is given up.
-fn loss(overlay: LiveOverlay) -> Finding {
+pub(super) fn loss(overlay: LiveOverlay) -> Finding {
     let LiveOverlay { kind, place } = overlay;
     let message = format!(
         "{kind} lay behind the squashfs, at byte {place} of its partition; it is left out, with every setting, package and \

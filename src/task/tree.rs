@@ -29,6 +29,19 @@ pub(super) fn without_owners(plan: &mut Plan, system: &System) {
     plan.findings.extend(owners(&left_out));
 }
 
+/// What is to be said of paths that a plan `put` and that need no edit, but for an owner whom this process cannot give them.
+pub(super) fn unowned(put: &[Edit], edits: &[Edit]) -> Option<Finding> {
+    if Directory::can_give_away() {
+        return None;
+    }
+    let is_there = |path: &str| edits.iter().all(|edit| edit.path != path);
+    let is_others =
+        |edit: &&Edit| edit.change != Change::Remove && (edit.attributes.uid, edit.attributes.gid) != (0, 0);
+    let paths = put.iter().filter(is_others).filter(|edit| is_there(&edit.path));
+    let paths = paths.map(|Edit { path, attributes: Attributes { uid, gid, .. }, .. }| format!("{path} ({uid}:{gid})"));
+    owners(&paths.collect::<Vec<_>>())
+}
+
 /// A folder that holds a tree, but has no name yet. It vanishes when this is dropped.
 pub(super) struct FilledTree {
     folder: Folder,

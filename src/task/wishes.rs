@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::digest::sha256_hex;
 use crate::error::{At, Error, Result};
 use crate::kernel::{KernelRelease, Module, ModuleName, strip};
 use crate::openwrt::System;
@@ -176,11 +177,13 @@ fn left_out(name: &ModuleName) -> Finding {
 fn module_wish(selected: Selected, keep_debug: bool) -> Result<ModuleWish> {
     let Selected { sourced, reason } = selected;
     let file_name = sourced.file_name();
+    let source_sha256 = sha256_hex(&sourced.bytes);
     let bytes = match keep_debug {
         true => sourced.bytes,
         false => strip(&sourced.bytes).at(|| sourced.origin.clone())?,
     };
-    Ok(ModuleWish { file_name, name: sourced.name, bytes: Arc::from(bytes), origin: sourced.origin, reason })
+    let (name, origin) = (sourced.name, sourced.origin);
+    Ok(ModuleWish { file_name, name, bytes: Arc::from(bytes), source_sha256, origin, reason })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod expand;
 mod full_disk;
 mod graph;
 mod growth;
+mod history;
 mod kernel_swap;
 mod kubernetes;
 mod live_overlay;

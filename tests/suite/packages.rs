@@ -93,7 +93,9 @@ fn both_managers_lay_out_the_same_files() {
     }
     let own = |file: &str| {
         let mut tree = root_of(&folder.path().join(file));
-        let other = |path: &str| ["/usr/lib/opkg", "/lib/apk", "/etc/apk"].iter().any(|place| path.starts_with(place));
+        let other = |path: &str| {
+            ["/usr/lib/opkg", "/lib/apk", "/etc/apk", "/etc/ibwrt"].iter().any(|place| path.starts_with(place))
+        };
         tree.retain(|path, entry| !other(path) && !entry.is_directory());
         tree.into_iter().map(|(path, entry)| (path, (entry.mode, entry.owner, entry.content))).collect::<Vec<_>>()
     };

@@ -108,12 +108,12 @@ impl Directory {
         Ok(())
     }
 
-    /// Opens the file at `key` of the folder.
+    /// Opens the file of the folder that `node` was seen as.
     ///
     /// # Errors
     /// I/O; corrupt when it is no longer the one that was seen.
-    fn open_original(&self, key: &Path, node: &Node) -> Result<File> {
-        let path = self.base.join(key);
+    fn open_original(&self, node: &Node) -> Result<File> {
+        let path = node.origin.as_ref().map_or_else(PathBuf::new, |origin| self.base.join(&origin.place));
         let file = File::open(&path).map_err(|error| Error::io("read", &path, error))?;
         let metadata = file.metadata().map_err(|error| Error::io("look at", &path, error))?;
         let seen = node.origin.as_ref().map(|origin| origin.inode);
@@ -162,13 +162,37 @@ impl Filesystem for Directory {
         match self.nodes.get(&key) {
             Some(Node { body: Body::Pending(bytes), .. }) => Ok(bytes.to_vec()),
             Some(node) if node.is_file() => {
-                let mut file = self.open_original(&key, node)?;
+                let mut file = self.open_original(node)?;
                 let mut bytes = Vec::new();
                 file.read_to_end(&mut bytes).map_err(|error| Error::io("read", &self.base.join(&key), error))?;
                 Ok(bytes)
             }
             _ => Err(Error::usage("there is no such file").at(path)),
         }
+    }
+
+    fn other_names(&mut self, path: &str) -> Result<Vec<String>> {
+        let own = key(&components(path)?);
+        let node = self.nodes.get(&own).ok_or_else(|| Error::usage("nothing has that name").at(path))?;
+        let Some(shared) = node.shared() else { return Ok(Vec::new()) };
+        let others = self.nodes.iter().filter(|(other, node)| **other != own && node.shared() == Some(shared));
+        Ok(others.map(|(other, _)| format!("/{}", other.display())).collect())
+    }
+
+    fn link(&mut self, path: &str, existing: &str) -> Result<()> {
+        let (own, is_there) = self.slot(path).at(|| path.to_owned())?;
+        if is_there {
+            return Err(Error::usage("something has that name already").at(path));
+        }
+        let node = self.nodes.get_mut(&key(&components(existing)?)).filter(|node| node.is_file());
+        let node = node.ok_or_else(|| Error::usage(format!("there is no file {existing}")).at(path))?;
+        if let Some(origin) = &mut node.origin {
+            origin.links = origin.links.max(1).saturating_add(1);
+        }
+        node.is_changed = true;
+        let node = node.clone();
+        self.nodes.insert(own, node);
+        Ok(())
     }
 
     fn write(&mut self, path: &str, content: &[u8], attributes: Attributes) -> Result<()> {
@@ -193,18 +217,18 @@ impl Filesystem for Directory {
 
     fn set_attributes(&mut self, path: &str, attributes: Attributes) -> Result<()> {
         let key = key(&components(path)?);
-        let inode = match self.nodes.get_mut(&key) {
+        let shared = match self.nodes.get_mut(&key) {
             None => return Err(Error::usage("nothing has that name").at(path)),
             Some(Node { body: Body::Symlink(_), .. }) => {
                 return Err(Error::usage("a symlink has no permissions of its own").at(path));
             }
             Some(node) => {
                 (node.attributes, node.is_changed) = (attributes, true);
-                node.shared_inode()
+                node.shared()
             }
         };
         // The other names of the same file show the same.
-        for node in self.nodes.values_mut().filter(|node| inode.is_some() && node.shared_inode() == inode) {
+        for node in self.nodes.values_mut().filter(|node| shared.is_some() && node.shared() == shared) {
             node.attributes = attributes;
         }
         Ok(())

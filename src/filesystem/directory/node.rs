@@ -1,6 +1,7 @@
 //! What one path of the tree holds.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -37,12 +38,23 @@ pub(super) enum Body {
 /// What was seen of a path in the folder.
 #[derive(Debug, Clone)]
 pub(super) struct Origin {
+    /// Where it was seen, relative to the folder.
+    pub(super) place: PathBuf,
     /// Time of the last change to the content.
     pub(super) modified: SystemTime,
     /// Device and inode number.
     pub(super) inode: (u64, u64),
     /// How many names lead to it.
     pub(super) links: u64,
+}
+
+/// What tells the names of one file from those of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shared {
+    /// Device and inode number of a file of the folder.
+    Inode((u64, u64)),
+    /// Where the content of a file that an edit made lies in memory.
+    Content(usize),
 }
 
 /// One path.
@@ -90,9 +102,15 @@ impl Node {
         Metadata { file_type: self.file_type(), attributes: self.attributes, size: self.size(), link_target }
     }
 
-    /// The inode of a file of the folder that has several names.
-    pub(super) fn shared_inode(&self) -> Option<(u64, u64)> {
-        let origin = self.origin.as_ref().filter(|origin| origin.links > 1)?;
-        matches!(self.body, Body::Original(_)).then_some(origin.inode)
+    /// The file, where it has or may have several names.
+    pub(super) fn shared(&self) -> Option<Shared> {
+        match &self.body {
+            Body::Original(_) => {
+                self.origin.as_ref().filter(|origin| origin.links > 1).map(|origin| Shared::Inode(origin.inode))
+            }
+            // Every write holds its content in a place of its own.
+            Body::Pending(bytes) => Some(Shared::Content(bytes.as_ptr().addr())),
+            Body::Directory | Body::Symlink(_) | Body::Special(_) => None,
+        }
     }
 }

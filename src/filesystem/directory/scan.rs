@@ -86,7 +86,7 @@ impl Scan<'_> {
 
     /// What `metadata` says of the path `key`.
     fn node(&self, key: PathBuf, metadata: &fs::Metadata) -> Result<Node> {
-        let path = self.base.join(key);
+        let path = self.base.join(&key);
         let described = system::described(metadata);
         let body = if metadata.is_dir() {
             Body::Directory
@@ -104,7 +104,7 @@ impl Scan<'_> {
         Ok(Node {
             body,
             attributes: Attributes { mode, uid: as_root(uid, self.owner.0), gid: as_root(gid, self.owner.1) },
-            origin: Some(Origin { modified, inode: described.inode, links: described.links }),
+            origin: Some(Origin { place: key, modified, inode: described.inode, links: described.links }),
             is_changed: false,
         })
     }

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::node::{Body, Node};
+use super::node::{Body, Node, Shared};
 use super::{Directory, system};
 use crate::error::{Error, Result};
 use crate::filesystem::Attributes;
@@ -87,7 +87,7 @@ struct Writer<'a> {
     time: SystemTime,
     can_give_away: bool,
     /// Where the first name of a file with several names was written.
-    links: BTreeMap<(u64, u64), PathBuf>,
+    links: BTreeMap<Shared, PathBuf>,
     stored: Stored,
 }
 
@@ -110,21 +110,15 @@ impl Writer<'_> {
                 Err(error) => return Err(failed("create", key, error)),
             },
             Body::Symlink(target) => system::symlink(target, &to).map_err(|error| failed("create", key, error))?,
-            Body::Pending(bytes) => {
-                let written = File::create_new(&to).and_then(|mut file| file.write_all(bytes));
-                written.map_err(|error| failed("write", key, error))?;
-            }
-            Body::Original(_) => {
-                let first = node.shared_inode().and_then(|inode| self.links.get(&inode));
-                if let Some(first) = first {
+            Body::Pending(_) | Body::Original(_) => {
+                let shared = node.shared();
+                if let Some(first) = shared.and_then(|shared| self.links.get(&shared)) {
                     self.stored.files += 1;
                     return fs::hard_link(first, &to).map_err(|error| failed("link", key, error));
                 }
-                let mut original = self.directory.open_original(key, node)?;
-                let copied = File::create_new(&to).and_then(|mut file| io::copy(&mut original, &mut file));
-                copied.map_err(|error| failed("write", key, error))?;
-                if let Some(inode) = node.shared_inode() {
-                    self.links.insert(inode, to);
+                self.fill(key, node, &to)?;
+                if let Some(shared) = shared {
+                    self.links.insert(shared, to);
                 }
             }
         }
@@ -136,6 +130,18 @@ impl Writer<'_> {
         self.finish(key, node).map_err(|error| failed("finish", key, error))
     }
 
+    /// Writes the content of the file at `key` to `to`.
+    fn fill(&self, key: &Path, node: &Node, to: &Path) -> Result<()> {
+        let written = match &node.body {
+            Body::Pending(bytes) => File::create_new(to).and_then(|mut file| file.write_all(bytes)),
+            _ => {
+                let mut original = self.directory.open_original(node)?;
+                File::create_new(to).and_then(|mut file| io::copy(&mut original, &mut file).map(drop))
+            }
+        };
+        written.map_err(|error| failed("write", key, error))
+    }
+
     /// Gives what is at `key` its owner, extended attributes, permissions and time, in this order: each changes what comes
     /// before it.
     fn finish(&mut self, key: &Path, node: &Node) -> io::Result<()> {
@@ -144,8 +150,8 @@ impl Writer<'_> {
         if !self.given(&to, uid, gid)? {
             self.stored.owners.push(format!("{} ({uid}:{gid})", shown(key)));
         }
-        if node.origin.is_some() {
-            let lost = system::copy_extended(&self.directory.base.join(key), &to)?;
+        if let Some(origin) = &node.origin {
+            let lost = system::copy_extended(&self.directory.base.join(&origin.place), &to)?;
             self.stored.extended.extend(lost.into_iter().map(|name| format!("{} ({name})", shown(key))));
         }
         if !matches!(node.body, Body::Symlink(_)) && system::set_mode(&to, mode)? != mode {

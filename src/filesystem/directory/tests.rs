@@ -307,3 +307,24 @@ fn what_is_no_folder_is_told() {
     let error = Directory::open(&sample.at("root")).unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Unsupported, "directories are nested deeper than 64"));
 }
+
+#[test]
+fn a_file_gets_further_names_and_tells_them() {
+    let sample = Sample::new();
+    let mut directory = sample.open();
+    directory.link("/etc/old", "/etc/shadow").unwrap();
+    directory.write("/new", b"shared", Attributes::root(0o644)).unwrap();
+    directory.link("/etc/new", "/new").unwrap();
+    directory.set_attributes("/etc/new", Attributes::root(0o600)).unwrap();
+    assert_eq!(directory.other_names("/etc/old").unwrap(), ["/etc/shadow"]);
+    assert_eq!(directory.other_names("/new").unwrap(), ["/etc/new"]);
+    assert_eq!(directory.other_names("/bin").unwrap(), Vec::<String>::new());
+    for (path, existing) in [("/new", "/bin"), ("/other", "/missing"), ("/other", "/etc"), ("/none/new", "/bin")] {
+        assert_eq!(directory.link(path, existing).unwrap_err().kind(), ErrorKind::Usage, "{path}");
+    }
+    sample.store(&directory, "out", Extent::Whole);
+    for (one, other) in [("out/etc/old", "out/etc/shadow"), ("out/new", "out/etc/new")] {
+        let [one, other] = [one, other].map(|path| fs::metadata(sample.at(path)).unwrap());
+        assert_eq!((one.ino(), one.nlink(), one.mode() & 0o7777), (other.ino(), 2, 0o600));
+    }
+}

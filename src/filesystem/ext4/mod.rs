@@ -280,6 +280,41 @@ impl Filesystem for Ext4 {
         self.reading(|view| view.read(&names), on_fallback).at(|| path.to_owned())
     }
 
+    fn other_names(&mut self, path: &str) -> Result<Vec<String>> {
+        let names = components(path)?;
+        // Of the readers only the second one tells inode numbers.
+        self.fall_back()?;
+        let Holder::Fallback(mounted) = &mut self.holder else {
+            return Err(Error::corrupt("ext4: no reader is open"));
+        };
+        let found = fenced(|| {
+            let inode = mounted.find(&names)?.ok_or_else(|| Error::usage("nothing has that name"))?;
+            mounted.names_of(&inode)
+        });
+        self.holder = Holder::None;
+        let own = join(&names);
+        let mut others = found.at(|| path.to_owned())?;
+        others.retain(|other| *other != own);
+        Ok(others)
+    }
+
+    fn link(&mut self, path: &str, existing: &str) -> Result<()> {
+        let (_, name) = parent_and_name(path)?;
+        let names = components(existing)?;
+        let (parent, old) = self.slot(path).at(|| path.to_owned())?;
+        if old.is_some() {
+            return Err(Error::usage("something has that name already").at(path));
+        }
+        self.check_room(path, 1)?;
+        let (inode, attributes) = self.edit(path, |editor| {
+            let inode = editor.find(&names)?.filter(|inode| !inode.is_directory());
+            let inode = inode.ok_or_else(|| Error::usage(format!("there is no file {existing}")))?;
+            Ok((inode.number.raw(), editor.link(&parent, name, &inode)?))
+        })?;
+        self.expectations.linked(path, existing, inode, attributes);
+        Ok(())
+    }
+
     fn write(&mut self, path: &str, content: &[u8], attributes: Attributes) -> Result<()> {
         let (_, name) = parent_and_name(path)?;
         let parent = self.clear(path, content.len() as u64).at(|| path.to_owned())?;

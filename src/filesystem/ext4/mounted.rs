@@ -1,5 +1,6 @@
 //! The filesystem as `rsext4` mounts it: the editor, and the reader where `ext4-view` refuses a timestamp.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use rsext4::{
@@ -223,6 +224,41 @@ impl Mounted {
             .create_symlink(context(Attributes::root(0o777)), parent.number, name(link)?, target.as_bytes())
             .map_err(failed("create a symlink"))?;
         self.settle(parent, link, Attributes::root(0o777))
+    }
+
+    /// Makes `link` in `parent` another name of `inode`; the name must be free. Returns the attributes of the inode.
+    pub(super) fn link(&mut self, parent: &InodeInfo, link: &str, inode: &InodeInfo) -> Result<Attributes> {
+        self.0.hard_link(inode.number, parent.number, name(link)?).map_err(failed("make another name"))?;
+        self.check_growth(parent)?;
+        Ok(Attributes { mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid })
+    }
+
+    /// All names of a file, as absolute paths in byte order; none where it has but one, or is a directory.
+    pub(super) fn names_of(&mut self, inode: &InodeInfo) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        if inode.links < 2 || inode.is_directory() {
+            return Ok(names);
+        }
+        let mut waiting = vec![(String::new(), self.0.root_inode())];
+        // A damaged tree may have loops.
+        let mut seen = BTreeSet::new();
+        while let Some((path, directory)) = waiting.pop() {
+            if !seen.insert(directory.raw()) {
+                continue;
+            }
+            let found = self.0.read_directory(directory, DirectoryCursor::Start, usize::MAX - 1);
+            for entry in found.map_err(failed("read a directory"))? {
+                let path = format!("{path}/{}", String::from_utf8_lossy(&entry.name));
+                match entry.file_type {
+                    _ if entry.name == b"." || entry.name == b".." => {}
+                    DirectoryEntryType::Directory => waiting.push((path, entry.inode)),
+                    _ if entry.inode == inode.number => names.push(path),
+                    _ => {}
+                }
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// Gives a new inode its exact attributes (a set-gid parent hands down its group) and refuses what the editor

@@ -32,6 +32,14 @@ impl Expectations {
         self.set(path, Expected { file_type, attributes: Some(attributes), content, ..Default::default() });
     }
 
+    /// `path` is another name of the file `existing`, whose inode has these attributes.
+    pub(super) fn linked(&mut self, path: &str, existing: &str, inode: u32, attributes: Attributes) {
+        if let Some(Some(existing)) = self.0.get_mut(&key(existing)) {
+            existing.inode = Some(inode);
+        }
+        self.set(path, Expected { attributes: Some(attributes), inode: Some(inode), ..Default::default() });
+    }
+
     /// `path` is a directory.
     pub(super) fn directory(&mut self, path: &str, attributes: Attributes) {
         let file_type = Some(FileType::Directory);

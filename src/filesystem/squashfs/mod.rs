@@ -235,6 +235,30 @@ impl Filesystem for Squashfs {
         }
     }
 
+    fn other_names(&mut self, path: &str) -> Result<Vec<String>> {
+        let names = components(path)?;
+        let id = self.tree.find(&names)?.ok_or_else(|| Error::usage("nothing has that name").at(path))?;
+        let mut others = self.tree.names_of(id)?;
+        others.retain(|other| *other != join(&names));
+        Ok(others)
+    }
+
+    fn link(&mut self, path: &str, existing: &str) -> Result<()> {
+        let (parent, name, old) = self.slot(path).at(|| path.to_owned())?;
+        if old.is_some() {
+            return Err(Error::usage("something has that name already").at(path));
+        }
+        let id = self.tree.find(&components(existing)?)?;
+        let is_file = |id: &Id| self.tree.node(*id).is_ok_and(|node| !matches!(node.body, Body::Directory(_)));
+        let missing = || Error::usage(format!("there is no file {existing}")).at(path);
+        let id = id.filter(is_file).ok_or_else(missing)?;
+        self.begin().at(|| path.to_owned())?;
+        let node = self.tree.node_mut(id)?;
+        node.links = node.links.saturating_add(1);
+        self.tree.names_mut(parent)?.insert(name, id);
+        Ok(())
+    }
+
     fn write(&mut self, path: &str, content: &[u8], attributes: Attributes) -> Result<()> {
         self.replace(path, attributes, Body::Pending(content.to_vec())).at(|| path.to_owned())
     }

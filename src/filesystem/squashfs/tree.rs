@@ -173,6 +173,31 @@ impl Tree {
         Ok(Some(id))
     }
 
+    /// All names of the file `id`, as absolute paths in byte order; none where it has but one, or is a directory.
+    ///
+    /// # Errors
+    /// Never.
+    pub(super) fn names_of(&self, id: Id) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let node = self.node(id)?;
+        if node.links < 2 || matches!(node.body, Body::Directory(_)) {
+            return Ok(found);
+        }
+        let mut waiting = vec![(String::new(), self.root)];
+        while let Some((above, directory)) = waiting.pop() {
+            for (name, child) in self.names(directory)? {
+                let path = format!("{above}/{}", String::from_utf8_lossy(name));
+                if *child == id {
+                    found.push(path);
+                } else if matches!(self.node(*child)?.body, Body::Directory(_)) {
+                    waiting.push((path, *child));
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// Adds a node without a name.
     pub(super) fn add(&mut self, node: Node) -> Id {
         self.nodes.push(node);

@@ -36,6 +36,30 @@ fn edit(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_file_gets_further_names_and_tells_them() {
+    let before = partition("openwrt-mini-ib-ext4-combined-efi.img.gz", 2);
+    let mut filesystem = open(volume(&before), EPOCH).unwrap();
+    filesystem.write("/etc/one", b"shared", Attributes { mode: 0o640, uid: 3, gid: 4 }).unwrap();
+    filesystem.link("/two", "/etc/one").unwrap();
+    filesystem.link("/etc/config/three", "/two").unwrap();
+    assert_eq!(filesystem.other_names("/two").unwrap(), ["/etc/config/three", "/etc/one"]);
+    assert_eq!(filesystem.other_names("/etc/passwd").unwrap(), Vec::<String>::new());
+    filesystem.write("/two", b"alone", Attributes::root(0o600)).unwrap();
+    assert_eq!(filesystem.other_names("/etc/one").unwrap(), ["/etc/config/three"]);
+    filesystem.set_attributes("/etc/one", Attributes::root(0o644)).unwrap();
+    for (path, existing) in [("/two", "/etc/one"), ("/new", "/missing"), ("/new", "/etc"), ("/none/new", "/two")] {
+        assert_eq!(filesystem.link(path, existing).unwrap_err().kind(), crate::ErrorKind::Usage, "{path}");
+    }
+    assert_eq!(filesystem.other_names("/missing").unwrap_err().kind(), crate::ErrorKind::Usage);
+    let after = bytes_of(&filesystem.finish().unwrap());
+    assert_sound(&after, "hard links");
+    let mut again = open(volume(&after), EPOCH).unwrap();
+    assert_eq!(again.read("/etc/config/three").unwrap(), b"shared");
+    assert_eq!(again.other_names("/etc/config/three").unwrap(), ["/etc/one"]);
+    assert_eq!(again.metadata("/etc/config/three").unwrap().unwrap().attributes, Attributes::root(0o644));
+}
+
+#[test]
 fn every_ext4_partition_takes_edits_and_e2fsck_finds_nothing() {
     for (fixture, number) in PARTITIONS {
         let before = partition(fixture, *number);

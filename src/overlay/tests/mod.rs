@@ -61,6 +61,7 @@ fn install(resolved: &Resolved, root: &Path) {
             Content::File(bytes) => std::fs::write(path, bytes).unwrap(),
             Content::Directory => std::fs::create_dir_all(path).unwrap(),
             Content::Symlink(target) => std::os::unix::fs::symlink(target, path).unwrap(),
+            Content::Link(existing) => panic!("an overlay wishes a link to {existing}"),
         }
     }
 }

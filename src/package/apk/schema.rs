@@ -120,6 +120,7 @@ fn info(adb: Adb<'_>, info: Slots<'_>, source: &str) -> Result<Package> {
         scripts: Vec::new(),
         entries: Vec::new(),
         is_signed: false,
+        sha256: String::new(),
         details: Details::Apk(Box::new(details)),
         name,
         version,

@@ -107,7 +107,7 @@ fn holds(node: &Node, content: &Content) -> bool {
     match content {
         Content::File(bytes) => node.content.as_ref() == Some(bytes),
         Content::Symlink(target) => node.metadata.link_target.as_ref() == Some(target),
-        Content::Directory => false,
+        Content::Directory | Content::Link(_) => false,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::apply::apply;
 use crate::error::{At, Error, Result};
 use crate::filesystem::{Trunk, open};
+use crate::history::{FOLDER, ORIGINALS};
 use crate::image::Image;
 use crate::openwrt::MODULES_DIRECTORY;
 use crate::plan::{Content, Edit};
@@ -65,9 +66,9 @@ impl Grounds {
     }
 }
 
-/// Whether an edit is about modules, which plans have in common.
+/// Whether an edit is about modules, or about what they take the place of: what plans have in common.
 fn is_common(edit: &Edit) -> bool {
-    edit.path.starts_with(MODULES_DIRECTORY)
+    edit.path.starts_with(MODULES_DIRECTORY) || edit.path == FOLDER || edit.path.starts_with(ORIGINALS)
 }
 
 fn lay(opened: &Opened, planned: &Planned, common: &[Edit], epoch: u64) -> Result<Ground> {

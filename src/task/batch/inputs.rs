@@ -24,8 +24,8 @@ pub(super) fn digest(request: &BatchRequest, opened: &Opened, wished: &Wished, o
     add(&container.sha256);
     add(output);
     add(&format!("{:?}", (request.keep_debug, request.epoch, &request.skip, &request.allow)));
-    add(&format!("{:?}", (wished.discard_overlay, wished.rootfs_size, wished.backup_gpt)));
     add(&format!("{:?}", wished.identity_seed));
+    add(&format!("{:?}", (wished.discard_overlay, wished.rootfs_size, wished.backup_gpt, wished.is_recorded)));
     add(&format!("{:?}", (&resolved.overlays, &resolved.required, &resolved.same_build, &resolved.autoload)));
     add(&format!("{:?}", (&resolved.root_password_hash, &resolved.ssh_keys, &resolved.interfaces)));
     add(&format!("{:?}", (&resolved.lines, &resolved.managed, resolved.is_registered)));

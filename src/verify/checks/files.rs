@@ -152,9 +152,10 @@ fn difference(system: &System, wish: &FileWish) -> Result<(), String> {
             return Err(format!("{path} is {}, not a directory", article(metadata.file_type)));
         }
         Content::Directory => {}
-        Content::File(_) if metadata.file_type != FileType::Regular => {
+        Content::File(_) | Content::Link(_) if metadata.file_type != FileType::Regular => {
             return Err(format!("{path} is {}, not a file", article(metadata.file_type)));
         }
+        Content::Link(_) => {}
         Content::File(bytes) => {
             let same = match node.content.as_deref() {
                 _ if !wish.is_certain => true,

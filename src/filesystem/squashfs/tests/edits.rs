@@ -57,6 +57,42 @@ fn unsquashfs_sees_the_edit_and_nothing_else() {
 }
 
 #[test]
+fn a_file_gets_further_names_and_tells_them() {
+    let image = partition(FIXTURE, 2);
+    let link = |filesystem: &mut dyn Filesystem| {
+        filesystem.write("/etc/one", b"shared\n", Attributes::root(0o640)).unwrap();
+        filesystem.link("/two", "/etc/one").unwrap();
+        filesystem.link("/etc/config/three", "/etc/passwd").unwrap();
+        assert_eq!(filesystem.other_names("/two").unwrap(), ["/etc/one"]);
+        assert_eq!(filesystem.other_names("/etc/passwd").unwrap(), ["/etc/config/three"]);
+        assert_eq!(filesystem.other_names("/etc/shadow").unwrap(), Vec::<String>::new());
+        for (path, existing) in [("/two", "/etc/one"), ("/new", "/missing"), ("/new", "/etc"), ("/none/new", "/two")] {
+            assert_eq!(filesystem.link(path, existing).unwrap_err().kind(), ErrorKind::Usage, "{path}");
+        }
+    };
+    let after = edited(&image, link);
+    let twice = |mut seen: Seen| {
+        seen.names = 2;
+        seen
+    };
+    assert_seen(
+        &image,
+        &after,
+        |tree| {
+            tree.insert("/etc/one".to_owned(), twice(file(b"shared\n", "-rw-r-----", "0/0")));
+            tree.insert("/two".to_owned(), twice(file(b"shared\n", "-rw-r-----", "0/0")));
+            let passwd = tree.get_mut("/etc/passwd").unwrap();
+            passwd.names = 2;
+            let passwd = passwd.clone();
+            tree.insert("/etc/config/three".to_owned(), passwd);
+        },
+        "hard links",
+    );
+    let mut again = open(volume(&after), EPOCH).unwrap();
+    assert_eq!(again.other_names("/etc/config/three").unwrap(), ["/etc/passwd"]);
+}
+
+#[test]
 fn the_same_edit_gives_the_same_bytes_and_no_edit_the_same_volume() {
     let image = partition(FIXTURE, 2);
     assert_eq!(edited(&image, every_edit), edited(&image, every_edit));
