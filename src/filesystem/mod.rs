@@ -13,6 +13,7 @@ mod fat;
 mod foreign;
 mod grow;
 mod path;
+mod proven;
 mod squashfs;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ mod trunk;
 pub(crate) use detect::{check_editable, detect, open, problems};
 pub(crate) use directory::{Directory, Extent, Stored};
 pub(crate) use grow::{Growth, grow, overlay_start, shortfall};
+pub(crate) use proven::{Proven, proven};
 pub(crate) use squashfs::{LiveOverlay, Packing};
 
 use std::ops::Range;

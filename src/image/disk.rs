@@ -189,6 +189,17 @@ impl Disk {
         Arc::ptr_eq(&self.base, &other.base) && is_untouched(self) && is_untouched(other)
     }
 
+    /// Numbers of the pages in `pages` whose content is not the same in both, ascending; `None` unless they are clones of one
+    /// disk.
+    pub(crate) fn differing_pages(&self, other: &Self, pages: Range<u64>) -> Option<Vec<u64>> {
+        if !Arc::ptr_eq(&self.base, &other.base) {
+            return None;
+        }
+        let changed = self.changed.range(pages.clone()).chain(other.changed.range(pages));
+        let changed: BTreeSet<u64> = changed.map(|(page, _)| *page).collect();
+        Some(changed.into_iter().filter(|page| !is_same(self.page(*page), other.page(*page))).collect())
+    }
+
     #[cfg(test)]
     /// Whether nothing was changed since the base.
     pub(crate) fn is_unchanged(&self) -> bool {

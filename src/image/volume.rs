@@ -1,8 +1,9 @@
 //! A partition's bytes: a range of a disk that nothing can read or write past.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use super::disk::Disk;
+use super::disk::{Disk, PAGE};
 use crate::error::{Error, Result};
 
 /// A byte range of a disk, owned while a filesystem in it is open. Offsets count from the start of the range.
@@ -48,6 +49,45 @@ impl Volume {
     /// Whether a page of the `length` bytes from byte `offset` of the volume on was changed since the disk was read.
     pub(crate) fn is_changed(&self, offset: u64, length: u64) -> bool {
         self.disk.is_changed(self.start.saturating_add(offset), length)
+    }
+
+    /// Numbers of the units of `unit` bytes, a divisor of a page's length, that are not the same in both, ascending; `None`
+    /// unless they are the same range of clones of one disk. A rest behind the last whole unit is not looked at.
+    ///
+    /// # Errors
+    /// None in practice: what is compared lies in the volume.
+    pub(crate) fn differing_units(&self, other: &Self, unit: usize) -> Result<Option<Vec<u64>>> {
+        let (page, length) = (PAGE as u64, unit as u64);
+        let pages = self.start / page..self.start.saturating_add(self.length).div_ceil(page);
+        let is_same_range = (self.start, self.length) == (other.start, other.length);
+        let differing = self.disk.differing_pages(&other.disk, pages).filter(|_| is_same_range && length > 0);
+        let Some(differing) = differing else { return Ok(None) };
+        let mut units = BTreeSet::new();
+        for start in differing.into_iter().map(|number| number * page) {
+            let first = start.saturating_sub(self.start) / length;
+            units.extend(first..(start + page).saturating_sub(self.start).div_ceil(length).min(self.length / length));
+        }
+        let (mut one, mut two) = (vec![0; unit], vec![0; unit]);
+        let mut found = Vec::new();
+        for number in units {
+            self.read_at(number * length, &mut one)?;
+            other.read_at(number * length, &mut two)?;
+            if one != two {
+                found.push(number);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Whether the disks of both are the same outside the range, up to its whole pages; `None` unless they are clones of one
+    /// disk, and the ranges the same.
+    pub(crate) fn differs_alone(&self, other: &Self) -> Option<bool> {
+        let page = PAGE as u64;
+        let all = 0..self.disk.length().max(other.disk.length()).div_ceil(page);
+        let own = self.start.div_ceil(page)..self.start.saturating_add(self.length) / page;
+        let differing = self.disk.differing_pages(&other.disk, all)?;
+        ((self.start, self.length) == (other.start, other.length))
+            .then(|| differing.iter().all(|page| own.contains(page)))
     }
 
     /// The same volume of a disk that is [founded](Disk::founded) on what it is now.
@@ -148,6 +188,27 @@ impl Seek for Volume {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clones_differ_in_the_units_whose_bytes_differ() {
+        let disk = Disk::from_bytes(&vec![1; 64 * 1024]);
+        let one = Volume::new(disk.clone(), 512, 40 * 1024).unwrap();
+        let mut two = one.clone();
+        let differing = |two: &Volume, unit| one.differing_units(two, unit).unwrap();
+        two.write_at(5000, &[1; 10]).unwrap();
+        assert_eq!(differing(&two, 1024), Some(Vec::new()), "the same bytes again");
+        for place in [0, 4 * 1024 - 1, 40 * 1024 - 1] {
+            two.write_at(place, &[2]).unwrap();
+        }
+        assert_eq!(differing(&two, 1024), Some(vec![0, 3, 39]));
+        assert_eq!(differing(&two, 4096), Some(vec![0, 9]));
+        assert_eq!(differing(&Volume::new(disk.clone(), 0, 40 * 1024).unwrap(), 1024), None, "another range");
+        assert_eq!(differing(&two.founded(), 1024), None, "another base");
+        let mut outside = Volume::whole(disk);
+        outside.write_at(0, &[7; 512]).unwrap();
+        let outside = Volume::new(outside.into_disk(), 512, 40 * 1024).unwrap();
+        assert_eq!(differing(&outside, 1024), Some(Vec::new()), "before the range");
+    }
 
     #[test]
     fn a_volume_ends_where_its_partition_ends() {

@@ -30,7 +30,7 @@ pub(crate) use boot::{BootConfiguration, MenuEntry, RootReference};
 pub(crate) use feeds::Feeds;
 pub(crate) use init_script::{INIT_SCRIPTS, RUN_LINKS, enabling_links};
 pub(crate) use kmodloader::{Attempt, Cause, LoadReport, ModuleFile, Outcome, Setup, Stage, Trap, simulate};
-pub(crate) use modules::{InstalledModule, MODULES_DIRECTORY, ModuleDirectory};
+pub(crate) use modules::{InstalledModule, Known as KnownModules, MODULES_DIRECTORY, ModuleDirectory};
 pub(crate) use modules_conf::{ModulesConf, ModulesConfEntry};
 pub(crate) use package_database::{
     APK_DATABASE, APK_INSTALLED, OPKG_INFO, OPKG_KERNEL_CONTROL, OPKG_STATUS, PackageDatabase, with_kernel_version,

@@ -1,5 +1,7 @@
 //! `/lib/modules/<release>`: flat, uncompressed `.ko` files.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use super::tree::{MAX_LOADED, Node, Tree};
@@ -24,6 +26,19 @@ pub(crate) struct InstalledModule {
     pub(crate) sha256: String,
     /// What it says, or why it cannot be read.
     pub(crate) module: Result<Module, String>,
+}
+
+/// Modules that were read before, by the paths of their files, symlinks resolved.
+#[derive(Debug, Default)]
+pub(crate) struct Known<'a>(BTreeMap<String, &'a InstalledModule>);
+
+impl<'a> Known<'a> {
+    /// Those of `directories` in `tree` whose files, symlinks resolved, are not among `changed`.
+    pub(crate) fn new(directories: &'a [ModuleDirectory], tree: &Tree, changed: &BTreeSet<String>) -> Self {
+        let modules = directories.iter().flat_map(|directory| &directory.modules);
+        let files = modules.filter_map(|module| Some((tree.resolve(&module.path)?, module)));
+        Self(files.filter(|(file, _)| !changed.contains(file)).collect())
+    }
 }
 
 /// One directory under `/lib/modules`.
@@ -62,24 +77,24 @@ impl ModuleDirectory {
     ///
     /// # Errors
     /// Corrupt filesystem structures.
-    pub(crate) fn read_all(root: &mut dyn Filesystem, tree: &Tree) -> Result<Vec<Self>> {
+    pub(crate) fn read_all(root: &mut dyn Filesystem, tree: &Tree, known: &Known<'_>) -> Result<Vec<Self>> {
         let Some(top) = tree.resolve(MODULES_DIRECTORY) else { return Ok(Vec::new()) };
         let mut directories = Vec::new();
         for (name, _) in tree.children(&top) {
             let Some(path) = tree.resolve(&format!("{top}/{name}")) else { continue };
             if tree.node(&path).is_some_and(|node| node.metadata.file_type == FileType::Directory) {
-                directories.push(Self::read(root, tree, name, &path)?);
+                directories.push(Self::read(root, tree, known, name, &path)?);
             }
         }
         Ok(directories)
     }
 
-    fn read(root: &mut dyn Filesystem, tree: &Tree, name: &str, path: &str) -> Result<Self> {
+    fn read(root: &mut dyn Filesystem, tree: &Tree, known: &Known<'_>, name: &str, path: &str) -> Result<Self> {
         let mut modules = Vec::new();
         for (name, _) in tree.children(path) {
             // kmodloader.c scan_module_folder: glob("*.ko") leaves dot files out and follows links.
             if name.ends_with(".ko") && !name.starts_with('.') {
-                modules.push(read_module(root, tree, format!("{path}/{name}"), name)?);
+                modules.push(read_module(root, tree, known, format!("{path}/{name}"), name)?);
             }
         }
         let prefix = format!("{path}/");
@@ -95,7 +110,13 @@ impl ModuleDirectory {
     }
 }
 
-fn read_module(root: &mut dyn Filesystem, tree: &Tree, path: String, name: &str) -> Result<InstalledModule> {
+fn read_module(
+    root: &mut dyn Filesystem,
+    tree: &Tree,
+    known: &Known<'_>,
+    path: String,
+    name: &str,
+) -> Result<InstalledModule> {
     let unreadable = |path: String, size: u64, reason: String| InstalledModule {
         name: ModuleName::new(name),
         path,
@@ -114,6 +135,9 @@ fn read_module(root: &mut dyn Filesystem, tree: &Tree, path: String, name: &str)
     if size > MAX_LOADED {
         let reason = format!("it is {size} bytes long, more than the {MAX_LOADED} that a module may have here");
         return Ok(unreadable(path, size, reason));
+    }
+    if let Some(known) = known.0.get(&target).filter(|known| known.size == size) {
+        return Ok(InstalledModule { name: ModuleName::new(name), path, ..(*known).clone() });
     }
     let bytes = root.read(&target).at(|| path.clone())?;
     let module = Module::parse(&bytes).map_err(|error| error.to_string());
@@ -150,7 +174,7 @@ mod tests {
         root.add_directory("/lib/modules/6.6.2");
         let mut tree = Tree::walk(&mut root).unwrap();
         tree.load(&mut root, "/lib/modules/6.6.1/modules.builtin", 100).unwrap();
-        let directories = ModuleDirectory::read_all(&mut root, &tree).unwrap();
+        let directories = ModuleDirectory::read_all(&mut root, &tree, &Known::default()).unwrap();
         assert_eq!(directories.len(), 2);
         let first = &directories[0];
         assert_eq!(first.release, KernelRelease::new("6.6.1"));

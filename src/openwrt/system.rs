@@ -1,6 +1,6 @@
 //! All facts about one root filesystem.
 
-use super::modules::MODULES_DIRECTORY;
+use super::modules::{Known, MODULES_DIRECTORY};
 use super::modules_conf::ModulesConf;
 use super::package_database::{APK_DATABASE, APK_INSTALLED, APK_PACKAGES, OPKG_INFO, OPKG_STATUS, database};
 use super::tree::MAX_LOADED;
@@ -45,6 +45,14 @@ impl System {
     /// # Errors
     /// Corrupt filesystem structures; a root that holds no OpenWrt (unsupported).
     pub(crate) fn read(root: &mut dyn Filesystem, wanted: &[String]) -> Result<Self> {
+        Self::read_knowing(root, wanted, &Known::default())
+    }
+
+    /// The same, of a root in which some modules are known already.
+    ///
+    /// # Errors
+    /// As [`System::read`].
+    pub(crate) fn read_knowing(root: &mut dyn Filesystem, wanted: &[String], known: &Known<'_>) -> Result<Self> {
         let mut tree = Tree::walk(root)?;
         if tree.metadata(RELEASE_FILE).is_none() && tree.metadata(MODULES_DIRECTORY).is_none() {
             return Err(Error::unsupported(format!(
@@ -59,7 +67,7 @@ impl System {
         let os_release = tree.text(OS_RELEASE).or_else(|| tree.text("/etc/os-release"));
         Ok(Self {
             release: Release::parse(tree.text(RELEASE_FILE).as_deref(), os_release.as_deref()),
-            module_directories: ModuleDirectory::read_all(root, &tree)?,
+            module_directories: ModuleDirectory::read_all(root, &tree, known)?,
             autoload: AutoloadFile::read_directory(&tree, AUTOLOAD_DIRECTORY),
             boot_autoload: AutoloadFile::read_directory(&tree, BOOT_DIRECTORY),
             modules_conf: tree.text(MODULES_CONF),

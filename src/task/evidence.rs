@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::At;
+use crate::error::{At, Error};
 use crate::filesystem::{self, Kind};
 use crate::openwrt::System;
 use crate::verify::{self, BootedKernel, Evidence, Expectations, Program};
@@ -12,20 +12,38 @@ use super::programs::linked;
 use super::scene::{KernelFile, Located, Scene};
 use super::unpacked::UnpackedKernels;
 
+/// What the filesystems of a scene hold.
+pub(super) struct Read {
+    /// The system, or why it cannot be read.
+    pub(super) system: Result<System, String>,
+    /// What is wrong with the boot partition's filesystem.
+    pub(super) boot_problems: Vec<String>,
+    /// What is wrong with the root filesystem.
+    pub(super) root_problems: Vec<String>,
+}
+
 /// Reads everything that a check may ask for; what cannot be read becomes the reason why.
 pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectations: Expectations) -> Evidence<'a> {
-    let boot = scene.boot.as_ref();
-    let root = scene.root.as_ref();
     let wanted = expectations.paths();
     // Unpacking the kernel takes most of the time, and needs nothing of the rest.
-    let (kernels, (system, boot_problems, root_problems)) = rayon::join(
+    let (kernels, read) = rayon::join(
         || kernels(&scene.kernels, unpacked),
         || {
-            let boot_problems = boot.map(|boot| problems(scene, &boot.located)).unwrap_or_default();
-            let root_problems = root.map(|located| problems(scene, located)).unwrap_or_default();
-            (read_system(scene, &wanted), boot_problems, root_problems)
+            let (boot_problems, root_problems) = (boot_problems(scene), root_problems(scene));
+            Read { system: read_system(scene, &wanted), boot_problems, root_problems }
         },
     );
+    joined(scene, kernels, read, expectations)
+}
+
+/// The evidence that follows from what was read.
+pub(super) fn joined<'a>(
+    scene: &'a Scene,
+    kernels: Vec<BootedKernel>,
+    Read { system, boot_problems, root_problems }: Read,
+    expectations: Expectations,
+) -> Evidence<'a> {
+    let (boot, root) = (scene.boot.as_ref(), scene.root.as_ref());
     let manager = system.as_ref().ok().and_then(System::package_manager);
     let by_database = system.as_ref().ok().and_then(|system| system.packages.manager());
     let mut expectations = expectations.for_manager(manager, by_database);
@@ -68,7 +86,7 @@ pub(super) fn kernels(kernels: &[KernelFile], unpacked: &UnpackedKernels) -> Vec
     kernels.iter().map(|kernel| BootedKernel { path: kernel.path.clone(), exports: read(kernel) }).collect()
 }
 
-fn read_system(scene: &Scene, wanted: &[String]) -> Result<System, String> {
+pub(super) fn read_system(scene: &Scene, wanted: &[String]) -> Result<System, String> {
     let located = scene.root.as_ref().map_err(Clone::clone)?;
     let system = scene.medium.filesystem(located).and_then(|mut root| System::read(root.as_mut(), wanted));
     system.map_err(|error| error.to_string())
@@ -80,12 +98,26 @@ fn programs(scene: &Scene, system: &System, expectations: &Expectations) -> Vec<
     root.map(|mut root| linked(root.as_mut(), system, expectations)).unwrap_or_default()
 }
 
+/// What is wrong with the boot partition's filesystem, where there is one.
+pub(super) fn boot_problems(scene: &Scene) -> Vec<String> {
+    scene.boot.as_ref().map(|boot| problems(scene, &boot.located)).unwrap_or_default()
+}
+
+/// What is wrong with the root filesystem, where there is one.
+pub(super) fn root_problems(scene: &Scene) -> Vec<String> {
+    scene.root.as_ref().map(|located| problems(scene, located)).unwrap_or_default()
+}
+
 fn problems(scene: &Scene, located: &Located) -> Vec<String> {
     if located.kind == Kind::Directory {
         // The system that keeps it sees to its structure.
         return Vec::new();
     }
-    let found = scene.medium.volume(located).and_then(|volume| filesystem::problems(&volume));
+    told(scene.medium.volume(located).and_then(|volume| filesystem::problems(&volume)))
+}
+
+/// The problems that were `found`, each once; what kept them from being looked for is one.
+pub(super) fn told(found: Result<Vec<String>, Error>) -> Vec<String> {
     let mut problems = found.unwrap_or_else(|error| vec![error.to_string()]);
     // Several walks may meet the same damage.
     let mut seen = BTreeSet::new();

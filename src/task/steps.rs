@@ -17,7 +17,7 @@ use crate::plan::{BootPartition, BootPlan, Content, Edit, Finding, Plan, Severit
 use crate::progress::Progress;
 use crate::recipe::{CommandLineWishes, Recipe, RootfsSize};
 use crate::seal::{self, Filled, Signer};
-use crate::verify::{self, Report};
+use crate::verify::{self, Expectations, Report};
 
 use super::history::{self, Earlier, KernelChange, Recorded, Settler};
 use super::identity::Rekeying;
@@ -441,12 +441,17 @@ pub(super) fn checked(
 ) -> Report {
     let given = wished.swap.as_ref().map(|swap| &swap.kernel);
     let result = Scene::survey(result, given);
+    let mut report = verify::run(&evidence::gather(&result, unpacked, expected(wished)), skip);
+    report.tolerate(allow);
+    report
+}
+
+/// What is expected of the result.
+pub(super) fn expected(wished: &Wished) -> Expectations {
     let mut expectations = expectations(&wished.resolved);
     expectations.packaged.extend(wished.packages.programs());
     expectations.identity = wished.identity_seed.as_deref().map(DiskIdentity::derived);
-    let mut report = verify::run(&evidence::gather(&result, unpacked, expectations), skip);
-    report.tolerate(allow);
-    report
+    expectations
 }
 
 /// Gives an image its name, and writes the digests beside it (where there are none, only with `sums` or a `signer`). What

@@ -16,6 +16,21 @@ const MOST: usize = 50;
 /// # Errors
 /// Unsupported features.
 pub(in crate::filesystem) fn problems(volume: &Volume) -> Result<Vec<String>> {
+    found(volume, |superblock, problems| match Ext4::open(volume.clone(), 0) {
+        Ok(mut filesystem) => walk(&mut filesystem, superblock, problems),
+        Err(error) => problems.push(error.to_string()),
+    })
+}
+
+/// The same, where the tree is read by `reader`.
+///
+/// # Errors
+/// As [`problems`].
+pub(super) fn problems_by(volume: &Volume, reader: &mut dyn Filesystem) -> Result<Vec<String>> {
+    found(volume, |superblock, problems| walk(reader, superblock, problems))
+}
+
+fn found(volume: &Volume, walk: impl FnOnce(&Superblock, &mut Vec<String>)) -> Result<Vec<String>> {
     let superblock = match Superblock::read(volume) {
         Ok(superblock) => superblock,
         Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
@@ -30,7 +45,7 @@ pub(in crate::filesystem) fn problems(volume: &Volume) -> Result<Vec<String>> {
         Err(error) => problems.push(format!("group descriptors: {error}")),
     }
     if problems.len() < MOST {
-        walk(volume, &superblock, &mut problems);
+        walk(&superblock, &mut problems);
     }
     problems.truncate(MOST);
     Ok(problems)
@@ -112,14 +127,7 @@ fn check_bitmap(volume: &Volume, superblock: &Superblock, group: &Group, which: 
 }
 
 /// Looks at every inode that has a name.
-fn walk(volume: &Volume, superblock: &Superblock, problems: &mut Vec<String>) {
-    let mut filesystem = match Ext4::open(volume.clone(), 0) {
-        Ok(filesystem) => filesystem,
-        Err(error) => {
-            problems.push(error.to_string());
-            return;
-        }
-    };
+fn walk(filesystem: &mut dyn Filesystem, superblock: &Superblock, problems: &mut Vec<String>) {
     let mut directories = 0u32;
     let mut waiting = vec!["/".to_owned()];
     while let Some(directory) = waiting.pop() {

@@ -259,6 +259,14 @@ impl Superblock {
         Err(Error::unsupported(what).remedy(remedy).at("ext4 superblock"))
     }
 
+    /// Whether both say the same but for the free counts and the checksum.
+    pub(super) fn has_geometry_of(&self, other: &Self) -> bool {
+        let (mut one, mut other) = (self.with_free(0, 0).raw, other.with_free(0, 0).raw);
+        one.truncate(S_CHECKSUM);
+        other.truncate(S_CHECKSUM);
+        one == other
+    }
+
     /// Free blocks, as counted by the filesystem.
     pub(super) fn free_blocks(&self) -> u64 {
         let wide = if self.is_64bit() { u64::MAX } else { u64::from(u32::MAX) };

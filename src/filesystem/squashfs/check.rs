@@ -1,5 +1,7 @@
 //! The structure of a squashfs, checked.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 
 use super::Squashfs;
@@ -8,8 +10,9 @@ use super::inode::{Content, NO_FRAGMENT};
 use super::metadata::Reader;
 use super::superblock::{NO_TABLE, Superblock};
 use super::tables::PLAIN;
-use super::tree::Body;
+use super::tree::{Body, Id};
 use crate::error::{ErrorKind, Result};
+use crate::filesystem::path::components;
 use crate::image::Volume;
 
 /// One sentence per problem. Damage that keeps the tree from being read is the last one.
@@ -17,6 +20,27 @@ use crate::image::Volume;
 /// # Errors
 /// A volume shorter than a superblock; or what is not supported.
 pub(in crate::filesystem) fn problems(volume: &Volume) -> Result<Vec<String>> {
+    found(volume, |opened| {
+        let is_edited = opened.volume.is_changed(0, opened.superblock.used);
+        unreadable(opened, |_, content| !is_edited || is_new(opened, content))
+    })
+}
+
+/// The same, where only the contents of the files with these `paths` are to be looked at.
+///
+/// # Errors
+/// As [`problems`].
+pub(super) fn problems_at(volume: &Volume, paths: &BTreeSet<String>) -> Result<Vec<String>> {
+    found(volume, |opened| {
+        let mut ids = BTreeSet::new();
+        for path in paths {
+            ids.extend(opened.tree.find(&components(path)?)?);
+        }
+        unreadable(opened, |id, _| ids.contains(&id))
+    })
+}
+
+fn found(volume: &Volume, unreadable: impl Fn(&Squashfs) -> Result<Vec<String>>) -> Result<Vec<String>> {
     let problems = Superblock::read(volume)?.problems(volume.length());
     if !problems.is_empty() {
         return Ok(problems);
@@ -35,15 +59,14 @@ pub(in crate::filesystem) fn problems(volume: &Volume) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Files whose content cannot be read. Of a filesystem that was edited here, only what was written is unpacked: all other
-/// blocks are bit for bit those of the image.
-fn unreadable(opened: &Squashfs) -> Result<Vec<String>> {
-    let is_edited = opened.volume.is_changed(0, opened.superblock.used);
+/// Files among those that are `asked` for whose content cannot be read. Of a filesystem that was edited here, only what was
+/// written is unpacked: all other blocks are bit for bit those of the image.
+fn unreadable(opened: &Squashfs, asked: impl Fn(Id, &Content) -> bool) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for id in opened.tree.references()?.into_keys() {
         let node = opened.tree.node(id)?;
         if let Body::Stored(content) = &node.body
-            && (!is_edited || is_new(opened, content))
+            && asked(id, content)
         {
             files.push((content.fragment, node.number, content));
         }

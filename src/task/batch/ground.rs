@@ -10,10 +10,13 @@ use crate::image::Image;
 use crate::openwrt::MODULES_DIRECTORY;
 use crate::plan::{Content, Edit};
 use crate::seal::Rehearsal;
+use crate::verify::Report;
 
 use super::super::medium::Medium;
 use super::super::memo::Memo;
-use super::super::steps::{Opened, Planned};
+use super::super::steps::{Opened, Planned, Wished, checked, expected};
+use super::super::unpacked::UnpackedKernels;
+use super::proof::{Asked, Proof};
 
 /// What tells a ground: lengths of disk and root, whether an overlay goes, and the edits in common, each with the place in
 /// memory of its content, which plans for one module set share.
@@ -23,26 +26,24 @@ type Key = (u64, u64, bool, Vec<(String, usize, usize)>);
 #[derive(Default)]
 pub(super) struct Grounds(Memo<Key, Ground>);
 
-struct Ground {
+/// An image with edits in common.
+pub(super) struct Ground {
     image: Image,
     trunk: Box<dyn Trunk>,
     rehearsal: Arc<Rehearsal>,
+    /// What it was proved to be, with nothing in it but the edits in common.
+    proof: Option<Proof>,
     /// Keeps the contents where the key says they are.
     _edits: Vec<Edit>,
 }
 
 impl Grounds {
-    /// The medium with the plan carried out, as [`carried_out`](super::super::steps::carried_out) makes it, and what was
-    /// compressed of it already.
+    /// The medium with the plan carried out, as [`carried_out`](super::super::steps::carried_out) makes it, and the ground that
+    /// it stands on.
     ///
     /// # Errors
     /// Those of the filesystems.
-    pub(super) fn carried_out(
-        &self,
-        opened: &Opened,
-        planned: &Planned,
-        epoch: u64,
-    ) -> Result<(Medium, Arc<Rehearsal>)> {
+    pub(super) fn carried_out(&self, opened: &Opened, planned: &Planned, epoch: u64) -> Result<(Medium, Arc<Ground>)> {
         let edits = &planned.plan.edits;
         let (common, own) = edits.split_at(edits.iter().take_while(|edit| is_common(edit)).count());
         let root = opened.scene.editable_root()?;
@@ -62,7 +63,34 @@ impl Grounds {
         apply(own, filesystem.as_mut()).at(|| root.place())?;
         let disk = filesystem.finish().at(|| root.place())?.into_disk();
         let medium = planned.rekeyed(Medium::Image(Image { disk, ..ground.image.clone() }))?;
-        Ok((medium, Arc::clone(&ground.rehearsal)))
+        Ok((medium, ground))
+    }
+}
+
+impl Ground {
+    /// What was compressed of it already.
+    pub(super) fn rehearsal(&self) -> Arc<Rehearsal> {
+        Arc::clone(&self.rehearsal)
+    }
+
+    /// The checks on `result`, which stands on it: as [`checked`] does them.
+    pub(super) fn checked(
+        &self,
+        result: &Medium,
+        unpacked: &UnpackedKernels,
+        wished: &Wished,
+        skip: &[String],
+        allow: &[String],
+    ) -> Report {
+        let given = wished.swap.as_ref().map(|swap| &swap.kernel);
+        let asked = Asked { unpacked, given, expectations: expected(wished), skip };
+        match self.proof.as_ref().and_then(|proof| proof.checked(result, asked)) {
+            Some(mut report) => {
+                report.tolerate(allow);
+                report
+            }
+            None => checked(result.clone(), unpacked, wished, skip, allow),
+        }
     }
 }
 
@@ -86,9 +114,10 @@ fn lay(opened: &Opened, planned: &Planned, common: &[Edit], epoch: u64) -> Resul
     apply(common, filesystem.as_mut()).at(|| root.place())?;
     let trunk = filesystem.into_trunk().at(|| root.place())?;
     let disk = trunk.branch()?.finish()?.into_disk();
+    let proof = Proof::of(Medium::Image(Image { disk: disk.clone(), ..image.clone() }));
     let rehearsal = Rehearsal::of(&disk)
         .map_err(|error| Error::io("compress", std::path::Path::new("the image in memory"), error))?;
     let boot = planned.boot.iter().flat_map(|boot| boot.edits.clone());
     let edits = boot.chain(common.iter().cloned()).collect();
-    Ok(Ground { image, trunk, rehearsal: Arc::new(rehearsal), _edits: edits })
+    Ok(Ground { image, trunk, rehearsal: Arc::new(rehearsal), proof, _edits: edits })
 }

@@ -10,6 +10,7 @@ mod merge;
 mod models;
 mod names;
 mod parts;
+mod proof;
 mod report;
 mod shard;
 mod told;
@@ -228,8 +229,8 @@ impl<'a> Work<'a> {
         let request = self.request;
         let (opened, planned, _) = growth::planned(self.opened.clone(), wished, request.keep_debug)?;
         let epoch = request.epoch.or_else(|| planned.system.build_time()).unwrap_or(0);
-        let (medium, rehearsal) = self.grounds.carried_out(&opened, &planned, epoch)?;
-        let checks = steps::checked(medium.clone(), &opened.unpacked, wished, &request.skip, &request.allow);
+        let (medium, ground) = self.grounds.carried_out(&opened, &planned, epoch)?;
+        let checks = ground.checked(&medium, &opened.unpacked, wished, &request.skip, &request.allow);
         if checks.failed() {
             let problems: Vec<String> = checks
                 .failures()
@@ -239,7 +240,7 @@ impl<'a> Work<'a> {
         }
         let Medium::Image(image) = &medium else { return Err(Error::usage("a tree of files is no image")) };
         let path = request.folder.join(&item.row.output);
-        let whose = whose(request.shard);
+        let (whose, rehearsal) = (whose(request.shard), ground.rehearsal());
         let output = Output::prepare_as(&whose, &path, Some(&request.image), true)?.rehearsed(Arc::clone(&rehearsal));
         let place = (whose.as_str(), request.folder.as_path());
         let output = self.models.begun(output, &rehearsal, &image.disk, &request.image, place);
