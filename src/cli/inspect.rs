@@ -1,5 +1,6 @@
 //! `ibwrt inspect`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use super::args::InspectArguments;
@@ -11,7 +12,7 @@ use crate::filesystem::{Kind, LiveOverlay, Space};
 use crate::image::{Container, Partition, SECTOR, Scheme, Trailer, TrailerKind};
 use crate::kernel::Proof;
 use crate::openwrt::{PackageDatabase, Release};
-use crate::task::{self, FilesystemRow, InspectReport, KernelFacts};
+use crate::task::{self, FilesystemRow, HistoryFacts, InspectReport, KernelFacts};
 
 pub(super) fn run(arguments: &InspectArguments, terminal: &Terminal) -> Result<ExitCode> {
     let report = task::inspect(&arguments.input.to_input(), terminal.progress())?;
@@ -30,10 +31,40 @@ fn render(page: &mut Page, report: &InspectReport) {
     }
     partitions(page, report);
     system(page, report);
+    if let Some(history) = &report.history {
+        patched(page, history);
+    }
     if !report.remarks.is_empty() {
         page.heading("Remarks");
         for remark in &report.remarks {
             page.hanging("  - ", 4, remark);
+        }
+    }
+}
+
+/// The patch that the root was given: who wanted how much of it, and what was changed since.
+fn patched(page: &mut Page, history: &HistoryFacts) {
+    let patch = &history.patch;
+    page.heading("Patched");
+    page.fact("by", &patch.tool);
+    page.fact("recipe", &patch.recipe);
+    match (&patch.base, &patch.base_sha256) {
+        (Some(name), Some(sha256)) => {
+            page.fact("of", name);
+            page.fact("", sha256);
+        }
+        _ => page.fact("of", "a tree of files"),
+    }
+    let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &history.files {
+        *wanted.entry(&row.by).or_default() += 1;
+    }
+    for (by, count) in wanted {
+        page.fact("", &format!("{} by {by}", number(count, "path")));
+    }
+    for row in &history.files {
+        if let Some(how) = row.since {
+            page.fact("since", &format!("{} {how}", row.path));
         }
     }
 }
@@ -237,6 +268,7 @@ mod tests {
     fn an_image_reads_like_this() {
         let specimen = Specimen::stock();
         let report = InspectReport {
+            history: None,
             image: "router.img.gz".into(),
             container: Some(specimen.image.container.clone()),
             signature: None,

@@ -74,6 +74,7 @@ pub(super) fn joined<'a>(
         programs,
         expectations,
         authenticity: None,
+        history: None,
     }
 }
 

@@ -14,9 +14,10 @@ use crate::history::{
 };
 use crate::openwrt::{APK_INSTALLED, OPKG_STATUS, System};
 use crate::plan::{
-    BACK, BootPartition, BootPlan, Change, Content, Edit, Finding, Severity, Standing, Wishes, outcome, plan_boot,
-    settle,
+    BACK, BootPartition, BootPlan, Change, Content, Edit, Finding, Role, Severity, Standing, Wishes, outcome,
+    plan_boot, settle,
 };
+use crate::verify::History;
 
 use super::kernel_swap::boot_partition;
 use super::medium::Medium;
@@ -30,6 +31,8 @@ use super::tree::listed;
 const REASON: &str = "history";
 /// A kept content of so many bytes is large: it goes in first, with the modules.
 const LARGE: usize = 64 << 10;
+/// Scripts that a system runs at its first boot, and removes.
+const RUN_ONCE: &str = "/etc/uci-defaults/";
 /// Digits of a digest that tell it from others in a sentence.
 const SHOWN: usize = 12;
 
@@ -70,6 +73,76 @@ impl EarlierFacts {
             paths: manifest.boot.len() + manifest.root.len(),
         }
     }
+}
+
+/// One path that a patch changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RecordRow {
+    /// Which partition it is on.
+    pub(crate) partition: Role,
+    /// The path.
+    pub(crate) path: String,
+    /// `add`, `replace`, `attributes` or `remove`.
+    pub(crate) change: &'static str,
+    /// Who wanted it, such as `overlay connectx3`.
+    pub(crate) by: String,
+    /// How it differs from what was put there, where it does: such as `changed` or `removed`.
+    pub(crate) since: Option<&'static str>,
+}
+
+/// What is reported of the patch that is recorded in a root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct HistoryFacts {
+    /// Who patched what.
+    #[serde(flatten)]
+    pub(crate) patch: EarlierFacts,
+    /// What became of each path, those of the boot partition first.
+    pub(crate) files: Vec<RecordRow>,
+}
+
+impl HistoryFacts {
+    /// As a check looks at it.
+    pub(super) fn history(&self) -> History {
+        let EarlierFacts { tool, recipe, base, base_sha256, paths } = &self.patch;
+        let base = match (base, base_sha256) {
+            (Some(name), Some(sha256)) => format!("{name}, SHA-256 {sha256}"),
+            _ => "a tree of files".to_owned(),
+        };
+        let changed = self.files.iter().filter_map(|row| Some((row, row.since?)));
+        let changed = changed.map(|(row, how)| format!("{} is {how} since {tool} put it there ({})", row.path, row.by));
+        History {
+            described: format!("{tool} changed {paths} paths of {base}, by recipe {recipe}"),
+            changed: changed.collect(),
+        }
+    }
+}
+
+/// The patch that is recorded in the root of `scene`.
+///
+/// # Errors
+/// Why the record cannot be read.
+pub(super) fn recorded(scene: &Scene) -> Result<Option<HistoryFacts>, String> {
+    let earlier = Earlier::find(scene, Changes::Keep, &Shelf::default()).map_err(|error| error.to_string())?;
+    Ok(earlier.map(|earlier| facts(&earlier.past)))
+}
+
+fn facts(past: &Past) -> HistoryFacts {
+    let row = |partition: Role, record: &Record| {
+        let on_boot = partition == Role::Boot;
+        let side = if on_boot { past.boot.as_ref() } else { Some(&past.root) };
+        let is_gone = side.and_then(|side| side.present.get(&record.path)) == Some(&State::Absent);
+        let changed = past.changed.iter().find(|changed| changed.on_boot == on_boot && changed.path == record.path);
+        let since = match changed {
+            Some(changed) => Some(changed.how),
+            // Whatever runs once, at first boot, is gone by itself.
+            None if is_gone && record.put != State::Absent && !record.path.starts_with(RUN_ONCE) => Some("removed"),
+            None => None,
+        };
+        RecordRow { partition, path: record.path.clone(), change: record.change(), by: record.by.clone(), since }
+    };
+    let boot = past.manifest.boot.iter().map(|record| row(Role::Boot, record));
+    let root = past.manifest.root.iter().map(|record| row(Role::Root, record));
+    HistoryFacts { patch: EarlierFacts::of(&past.manifest), files: boot.chain(root).collect() }
 }
 
 impl Earlier {

@@ -7,6 +7,7 @@ use crate::kernel::{KernelExports, SymbolTable};
 use crate::openwrt::System;
 use crate::progress::Progress;
 
+use super::history;
 use super::medium::Medium;
 use super::scene::{Located, Scene};
 use super::unpacked::UnpackedKernels;
@@ -40,6 +41,10 @@ pub(crate) fn inspect(input: &Input, progress: &dyn Progress) -> Result<InspectR
             None
         }
     };
+    let history = history::recorded(&scene).unwrap_or_else(|reason| {
+        remarks.push(format!("what was recorded of a patch cannot be read: {reason}"));
+        None
+    });
     let directories = system.as_ref().map_or(&[][..], |system| &system.module_directories);
     let modules = directories.iter().flat_map(|directory| &directory.modules);
     let infiniband = infiniband::stack(modules.map(|module| (&module.name, module.depends())));
@@ -59,6 +64,7 @@ pub(crate) fn inspect(input: &Input, progress: &dyn Progress) -> Result<InspectR
         packages: system.as_ref().map(|system| system.packages.clone()),
         modules: directories.iter().map(|directory| (directory.release.to_string(), directory.modules.len())).collect(),
         infiniband_modules: infiniband.into_iter().map(ToString::to_string).collect(),
+        history,
         remarks,
     })
 }

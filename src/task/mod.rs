@@ -47,7 +47,7 @@ pub(crate) use graph::{GraphReport, graph};
 #[cfg(test)]
 pub(crate) use growth::NeededRoom;
 pub(crate) use growth::RootGrowth;
-pub(crate) use history::EarlierFacts;
+pub(crate) use history::{EarlierFacts, HistoryFacts};
 pub(crate) use hosts::{HostsReport, HostsRequest, check_hosts};
 pub(crate) use identity::{IdentityChange, NamingFile, Renamed};
 pub(crate) use inspect::inspect;

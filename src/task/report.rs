@@ -11,7 +11,7 @@ use crate::openwrt::{PackageDatabase, Release};
 use crate::plan::{Change, Finding, Role, SpaceForecast};
 use crate::verify::Report;
 
-use super::{EarlierFacts, IdentityChange, RootGrowth, SwapFacts};
+use super::{EarlierFacts, HistoryFacts, IdentityChange, RootGrowth, SwapFacts};
 
 /// One edit.
 #[derive(Debug, Clone, Serialize)]
@@ -243,6 +243,8 @@ pub(crate) struct InspectReport {
     pub(crate) modules: Vec<(String, usize)>,
     /// InfiniBand-related modules present, by name.
     pub(crate) infiniband_modules: Vec<String>,
+    /// The patch that is recorded in the root, where one is.
+    pub(crate) history: Option<HistoryFacts>,
     /// What could not be looked at, and why.
     pub(crate) remarks: Vec<String>,
 }

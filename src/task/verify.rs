@@ -10,6 +10,7 @@ use crate::signing::Keyring;
 use crate::verify::{self, Evidence};
 
 use super::given_kernel::GivenKernel;
+use super::history;
 use super::medium::Medium;
 use super::scene::Scene;
 use super::trust::keyring;
@@ -42,7 +43,11 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     let overlays = expectations.overlays.clone();
     let judge = |(ring, image): (Keyring, &Image)| authenticity::judge(request.input.path(), image, &ring, *now);
     let authenticity = ring.zip(scene.medium.image()).map(judge).transpose()?;
-    let evidence = Evidence { authenticity, ..evidence::gather(&scene, &unpacked, expectations) };
+    let evidence = Evidence {
+        authenticity,
+        history: Some(history::recorded(&scene).map(|facts| facts.map(|facts| facts.history()))),
+        ..evidence::gather(&scene, &unpacked, expectations)
+    };
     let checks = verify::run(&evidence, &request.skip);
     let kernel_unknown = scene.is_bare() && scene.kernels.is_empty();
     Ok(VerifyReport {

@@ -131,6 +131,17 @@ pub(crate) struct Evidence<'a> {
     pub(crate) expectations: Expectations,
     /// Who vouches for the image, where the caller says whom he trusts.
     pub(crate) authenticity: Option<Authenticity>,
+    /// The patch that is recorded in the root, or why the record cannot be read; `None` where it is not asked for.
+    pub(crate) history: Option<Result<Option<History>, String>>,
+}
+
+/// A patch that is recorded in the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct History {
+    /// Who patched what by which recipe, in a sentence.
+    pub(crate) described: String,
+    /// What was put in and is no longer as it was put, one sentence each.
+    pub(crate) changed: Vec<String>,
 }
 
 /// What the signatures on an image are worth, each already judged by the keys that the caller trusts.

@@ -9,7 +9,7 @@ mod report;
 #[cfg(test)]
 pub(crate) mod specimen;
 
-pub(crate) use check::{Authenticity, BootedKernel, Check, Evidence, Expectations, Outcome, Program};
+pub(crate) use check::{Authenticity, BootedKernel, Check, Evidence, Expectations, History, Outcome, Program};
 pub(crate) use checks::{AUTHENTICITY, CHECKS};
 pub(crate) use load::{load, load_into};
 pub(crate) use report::{Count, Report, Row, check_ids, run};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{BootedKernel, Evidence, Expectations, Outcome, Program, Report, load, run};
+use super::{BootedKernel, Evidence, Expectations, History, Outcome, Program, Report, load, run};
 use crate::filesystem::{Attributes, FileType, Metadata, Packing, Space};
 use crate::image::{Container, Disk, Form, Image, Lba, Partition, PartitionTable, Scheme};
 use crate::kernel::{Export, KernelExports, KernelRelease, LoadRules, ModInfo, Module, ModuleName};
@@ -38,6 +38,8 @@ pub(crate) struct Specimen {
     pub(crate) expectations: Expectations,
     /// The programs that are expected, linked.
     pub(crate) programs: Vec<Program>,
+    /// The patch that is recorded in it, where that is asked for.
+    pub(crate) history: Option<Result<Option<History>, String>>,
 }
 
 impl Specimen {
@@ -59,6 +61,7 @@ impl Specimen {
             unreadable: None,
             expectations: Expectations::default(),
             programs: Vec::new(),
+            history: None,
         }
     }
 
@@ -178,6 +181,7 @@ impl Specimen {
             system,
             expectations: self.expectations.clone(),
             authenticity: None,
+            history: self.history.clone(),
             programs: self.programs.clone(),
         };
         run(&evidence, &[])
@@ -343,7 +347,7 @@ fn the_patched_specimen_passes_every_check_that_applies() {
     let others: Vec<_> = report.rows.iter().filter(|row| !passes(&row.outcome)).map(|row| row.id).collect();
     // No squashfs, no MODVERSIONS, no module but InfiniBand's in the autoload files, no mlx5, no interface; no key.
     let inapplicable = ["identity", "squashfs-decompressor", "crc", "other-modules", "mixed-builds", "connected-mode"];
-    let (feeds, subnet) = (["tools-link", "feed-key"], ["subnet-manager"]);
+    let (feeds, subnet) = (["tools-link", "feed-key", "history"], ["subnet-manager"]);
     assert_eq!(others, [&inapplicable[..], &subnet, &feeds, super::AUTHENTICITY].concat());
     assert_eq!(report.count().skipped, others.len());
 }
@@ -393,6 +397,7 @@ fn a_skipped_check_has_no_row() {
         load: Err("x".into()),
         expectations: Expectations::default(),
         authenticity: None,
+        history: None,
         programs: Vec::new(),
     };
     let report = run(&evidence, &["boot-entries".into()]);

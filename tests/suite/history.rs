@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::support::{
-    Ran, Tree, e2fsck, fixture, fixture_modules, ibwrt, listing, partitions, raw_disk, sha256, tree, write_partition,
+    BootKind, Ran, RootKind, Tree, e2fsck, fixture, fixture_modules, folder, ibwrt, image, listing, partitions,
+    raw_disk, rdump, sha256, squashfs_image, system_of_fixture, tree, write_partition,
 };
 
 const EXT4: &str = "openwrt-mini-ib-ext4-combined-efi.img.gz";
@@ -110,7 +111,7 @@ fn manifest(image: &Path) -> Value {
     let part = root_part(image, scratch.path());
     let copy = scratch.path().join("copy");
     std::fs::create_dir(&copy).unwrap();
-    super::support::rdump(&part, &copy);
+    rdump(&part, &copy);
     serde_json::from_slice(&std::fs::read(copy.join(&MANIFEST[1..])).unwrap()).unwrap()
 }
 
@@ -209,4 +210,214 @@ fn without_a_manifest_nothing_is_recorded_and_what_was_recorded_goes() {
     assert_same(&root("second.img"), &root("direct.img"), "the second patch on top of the first");
     assert!(!root("second.img").keys().any(|path| path.starts_with("/etc/ibwrt")));
     unpatch(site.path(), "second.img", &["-o", "back.img"]).expect_status(2);
+}
+
+/// The boot partition's bytes, and those of the kernel on it.
+fn boot_of(image: &Path) -> (Vec<u8>, Vec<u8>) {
+    let disk = raw_disk(image);
+    let scratch = tempfile::tempdir().unwrap();
+    let (part, kernel) = (scratch.path().join("boot"), scratch.path().join("kernel"));
+    write_partition(&disk, partitions(&disk)[0], &part);
+    super::support::copy_kernel(&part, &kernel);
+    (std::fs::read(&part).unwrap(), std::fs::read(kernel).unwrap())
+}
+
+#[test]
+fn a_kernel_that_was_replaced_comes_back() {
+    let site = site();
+    let original = fixture("openwrt-mini-stock-ext4-combined-efi.img.gz");
+    let kernel = fixture("bzImage-with-ib");
+    let mut wishes: Vec<String> = ["--overlay", "connectx3", "--kernel"].map(str::to_string).to_vec();
+    wishes.push(kernel.to_str().unwrap().to_string());
+    patch(site.path(), original.to_str().unwrap(), &wishes, &["-o", "swapped.img"]).expect_status(0);
+    let swapped = site.path().join("swapped.img");
+    assert!(boot_of(&swapped).1 == std::fs::read(&kernel).unwrap());
+    let again = patch(site.path(), "swapped.img", &wishes, &["--dry-run", "--format", "json"]).expect_status(0);
+    assert_eq!(json(&again)["edits"], Value::Array(Vec::new()));
+
+    unpatch(site.path(), "swapped.img", &["-o", "back.img"]).expect_status(0);
+    let back = site.path().join("back.img");
+    assert!(boot_of(&back).1 == boot_of(&original).1, "not the kernel that the image had");
+    assert_same(&root_of(&back), &root_of(&original), "the root");
+    // A recipe without a kernel leaves the image's own.
+    let other = ["--hostname", "other", "--skip", "modules-present"].map(str::to_string);
+    patch(site.path(), "swapped.img", &other, &["-o", "other.img"]).expect_status(0);
+    patch(site.path(), original.to_str().unwrap(), &other, &["-o", "direct.img"]).expect_status(0);
+    let [other, direct] = ["other.img", "direct.img"].map(|name| site.path().join(name));
+    assert!(boot_of(&other).1 == boot_of(&direct).1);
+    assert_same(&root_of(&other), &root_of(&direct), "another recipe on top of the swap");
+}
+
+#[test]
+fn names_of_one_file_are_names_of_one_file_again() {
+    const RECIPE: &str = "\
+[[file]]
+path = '/etc/one'
+content = '1'
+[[file]]
+path = '/etc/two'
+content = '2'
+[[file]]
+path = '/etc/alone'
+content = '3'
+";
+    let scratch = tempfile::tempdir().unwrap();
+    let (system, kernel) = system_of_fixture(EXT4, scratch.path());
+    for (first, others) in [("etc/one", &["etc/two", "usr/three"][..]), ("etc/alone", &["usr/other"])] {
+        std::fs::write(system.join(first), format!("names of {first}")).unwrap();
+        for other in others {
+            std::fs::hard_link(system.join(first), system.join(other)).unwrap();
+        }
+    }
+    let root = RootKind { block_size: 4096, features: "^has_journal", mebibytes: 16 };
+    image(&scratch.path().join("ext4.img"), BootKind::Bios, root, &system, &kernel);
+    squashfs_image(&scratch.path().join("squashfs.img"), BootKind::Bios, &[], 16, &system, &kernel);
+    let site = site();
+    std::fs::write(site.path().join("links.toml"), RECIPE).unwrap();
+    let wishes = ["--overlay", "connectx3", "--recipe", "links.toml"].map(str::to_string);
+    for kind in ["ext4.img", "squashfs.img"] {
+        let original = scratch.path().join(kind);
+        patch(site.path(), original.to_str().unwrap(), &wishes, &["-o", "patched.img", "--force"]).expect_status(0);
+        unpatch(site.path(), "patched.img", &["-o", "back.img", "--force"]).expect_status(0);
+        let back = root_of(&site.path().join("back.img"));
+        assert_same(&back, &root_of(&original), kind);
+        if kind == "ext4.img" {
+            let names =
+                ["/etc/one", "/etc/two", "/usr/three", "/etc/alone", "/usr/other"].map(|path| &*back[path].inode);
+            assert_eq!(names, ["3", "3", "3", "2", "2"]);
+        } else {
+            use std::os::unix::fs::MetadataExt as _;
+            let copy = tempfile::tempdir().unwrap();
+            rdump(&root_part(&site.path().join("back.img"), scratch.path()), copy.path());
+            let inode = |path: &str| std::fs::metadata(copy.path().join(path)).unwrap().ino();
+            assert!(inode("etc/one") == inode("etc/two") && inode("etc/one") == inode("usr/three"));
+            assert!(inode("etc/alone") == inode("usr/other") && inode("etc/alone") != inode("etc/one"));
+        }
+    }
+}
+
+#[test]
+fn the_database_of_apk_comes_back_too() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (system, kernel) = system_of_fixture(EXT4, scratch.path());
+    std::fs::remove_dir_all(system.join("usr/lib/opkg")).unwrap();
+    std::fs::create_dir_all(system.join("lib/apk/db")).unwrap();
+    std::fs::create_dir_all(system.join("etc/apk")).unwrap();
+    for file in ["installed", "triggers", "scripts.tar"] {
+        std::fs::copy(fixture("apk-database/before").join(file), system.join("lib/apk/db").join(file)).unwrap();
+    }
+    std::fs::copy(fixture("apk-database/before/world"), system.join("etc/apk/world")).unwrap();
+    let root = RootKind { block_size: 4096, features: "^has_journal", mebibytes: 16 };
+    let original = scratch.path().join("apk.img");
+    image(&original, BootKind::Bios, root, &system, &kernel);
+    let site = site();
+    let (rdma, dir) = (fixture("packages/rdma-6.11.0-r1.apk"), fixture("packages"));
+    let mut wishes: Vec<String> = ["--overlay", "connectx3", "--package"].map(str::to_string).to_vec();
+    wishes.extend([rdma.to_str().unwrap(), "--package-dir", dir.to_str().unwrap()].map(str::to_string));
+    patch(site.path(), original.to_str().unwrap(), &wishes, &["-o", "patched.img"]).expect_status(0);
+    let (before, patched) = (root_of(&original), root_of(&site.path().join("patched.img")));
+    assert_ne!(before["/lib/apk/db/installed"], patched["/lib/apk/db/installed"]);
+    unpatch(site.path(), "patched.img", &["-o", "back.img"]).expect_status(0);
+    assert_same(&root_of(&site.path().join("back.img")), &before, "apk");
+}
+
+/// A tree without times.
+fn tree_of(folder: &Path) -> Tree {
+    let mut tree = folder::read(folder);
+    tree.values_mut().for_each(|entry| entry.inode = entry.inode.rsplit(' ').next().unwrap().to_string());
+    tree
+}
+
+/// The fixture's root as the folder `root`, and patched as the folder `patched`.
+fn patched_tree(site: &Path) {
+    let (system, _) = system_of_fixture(EXT4, site);
+    std::fs::rename(system, site.join("root")).unwrap();
+    in_tree(site, "root", &first(), &["-o", "patched"]).expect_status(0);
+}
+
+fn in_tree(site: &Path, root: &str, wishes: &[String], more: &[&str]) -> Ran {
+    let modules = fixture_modules();
+    let fixed = ["patch", "--rootdir", root, "--modules", modules.to_str().unwrap()].map(str::to_string);
+    ibwrt(site, fixed.into_iter().chain(wishes.iter().cloned()).chain(more.iter().map(|&word| word.to_string())))
+}
+
+#[test]
+fn a_tree_comes_back_and_what_was_changed_since_is_not_lost_unawares() {
+    let site = site();
+    let at = |path: &str| site.path().join(path);
+    patched_tree(site.path());
+    let original = tree_of(&at("root"));
+    ibwrt(site.path(), ["unpatch", "--rootdir", "patched", "-o", "back"]).expect_status(0);
+    assert_same(&tree_of(&at("back")), &original, "the tree");
+
+    // A system that has run: its first boot, a setting, a file of somebody's.
+    std::fs::remove_file(at("patched/etc/uci-defaults/61-ibwrt-hostname")).unwrap();
+    std::fs::write(at("patched/etc/banner"), "mine").unwrap();
+    std::fs::write(at("patched/etc/new/deep/mine"), "mine").unwrap();
+    let wishes = ["verify", "--rootdir", "patched", "--format", "json"];
+    let checks = json(&ibwrt(site.path(), wishes));
+    let rows = checks["checks"]["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["id"] == "history").unwrap();
+    let problems = row["problems"].to_string();
+    assert!(problems.contains("/etc/banner is changed since ibwrt") && !problems.contains("uci-defaults"), "{row:#}");
+    let seen = json(&ibwrt(site.path(), ["inspect", "--rootdir", "patched", "--format", "json"]).expect_status(0));
+    let files = seen["history"]["files"].as_array().unwrap();
+    let of = |path: &str| files.iter().find(|row| row["path"] == path).unwrap();
+    assert_eq!((&of("/etc/banner")["by"], &of("/etc/banner")["since"]), (&"recipe".into(), &"changed".into()));
+    assert_eq!(of("/lib/modules/6.12.117/mlx4_ib.ko")["by"], "overlay connectx3");
+    let human = ibwrt(site.path(), ["inspect", "--rootdir", "patched"]).expect_status(0).text();
+    assert!(human.contains("Patched") && human.contains("by overlay connectx3"), "{human}");
+
+    let refused = ibwrt(site.path(), ["unpatch", "--rootdir", "patched", "-o", "lost"]).expect_status(2);
+    assert!(refused.stderr.contains("/etc/banner") && refused.stderr.contains("--discard-changes"), "{refused}");
+    assert!(!at("lost").exists());
+    let ran = ibwrt(site.path(), ["unpatch", "--rootdir", "patched", "-o", "lost", "--discard-changes"]);
+    assert!(ran.expect_status(0).text().contains("/etc/new/deep"), "no word of the directory that stays");
+    let mut lost = tree_of(&at("lost"));
+    assert!(lost.remove("/etc/new/deep/mine").is_some() && lost.remove("/etc/new/deep").is_some());
+    lost.remove("/etc/new");
+    let mut expected = original.clone();
+    // A directory more is a link more to its parent.
+    for tree in [&mut lost, &mut expected] {
+        tree.values_mut().filter(|entry| entry.is_directory()).for_each(|entry| entry.inode.clear());
+    }
+    assert_same(&lost, &expected, "with the changes given up");
+
+    // A second recipe that wants the file keeps the changed text as what was before; one that does not leaves it.
+    let ran = in_tree(site.path(), "patched", &second(), &["-o", "second"]).expect_status(0);
+    assert!(ran.text().contains("/etc/banner is changed since"), "{ran}");
+    ibwrt(site.path(), ["unpatch", "--rootdir", "second", "-o", "third"]).expect_status(0);
+    assert_eq!(std::fs::read_to_string(at("third/etc/banner")).unwrap(), "mine");
+    let none = ["--hostname", "x", "--skip", "modules-present"].map(str::to_string);
+    in_tree(site.path(), "patched", &none, &["-o", "fourth"]).expect_status(0);
+    assert_eq!(std::fs::read_to_string(at("fourth/etc/banner")).unwrap(), "mine");
+    assert!(!at("fourth/lib/modules/6.12.117/mlx4_ib.ko").exists());
+}
+
+#[test]
+fn a_damaged_record_is_told_by_every_command_and_nothing_is_written() {
+    let site = site();
+    patched_tree(site.path());
+    let manifest = site.path().join("patched").join(&MANIFEST[1..]);
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replacen("\"path\":\"/etc", "\"path\":\"../etc", 1)).unwrap();
+    let said = [
+        ibwrt(site.path(), ["unpatch", "--rootdir", "patched", "-o", "out"]).expect_status(4).stderr,
+        in_tree(site.path(), "patched", &second(), &["-o", "out"]).expect_status(4).stderr,
+    ];
+    for text in said {
+        assert!(text.contains("manifest.json") && text.contains("help:"), "{text}");
+    }
+    assert!(!site.path().join("out").exists());
+    let verified = ibwrt(site.path(), ["verify", "--rootdir", "patched"]).expect_status(0).text();
+    assert!(verified.contains("manifest.json"), "{verified}");
+    ibwrt(site.path(), ["inspect", "--rootdir", "patched"]).expect_status(0);
+    let originals = site.path().join("patched/etc/ibwrt/originals");
+    std::fs::write(&manifest, text).unwrap();
+    for entry in std::fs::read_dir(originals).unwrap() {
+        std::fs::write(entry.unwrap().path(), "cut").unwrap();
+    }
+    let refused = ibwrt(site.path(), ["unpatch", "--rootdir", "patched", "-o", "out"]).expect_status(4);
+    assert!(refused.stderr.contains("cannot be unpacked"), "{refused}");
+    assert!(!site.path().join("out").exists());
 }

@@ -8,6 +8,7 @@ mod container;
 mod features;
 mod feeds;
 mod files;
+mod history;
 mod kernel;
 mod link;
 mod loading;
@@ -66,6 +67,7 @@ pub(crate) const CHECKS: &[Check] = &[
     files::FILES_PRESENT,
     tools::TOOLS_LINK,
     feeds::FEED_KEY,
+    history::HISTORY,
     authenticity::SIGNED,
     authenticity::SUMS_SIGNATURE,
     authenticity::IMAGE_SIGNATURE,
