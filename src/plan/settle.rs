@@ -116,6 +116,8 @@ impl Settled {
             State::Absent => Change::Add,
             State::Directory(_) if changes_kind => Change::Add,
             State::Symlink { .. } => Change::Replace,
+            // A file of its own becomes one with the other name.
+            _ if matches!(edit.content, Some(Content::Link(_))) => Change::Replace,
             _ if present.holds_as(wanted) => Change::Attributes,
             _ => Change::Replace,
         };

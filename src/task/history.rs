@@ -305,7 +305,8 @@ impl<'a> Settler<'a> {
     /// Those of the filesystems; usage when something stands in the record's way.
     pub(super) fn settle(mut self, edits: &[Edit], recorded: Option<Recorded<'_>>) -> Result<Settlement> {
         self.planned = edits.iter().map(|edit| edit.path.clone()).collect();
-        let mut all = edits.to_vec();
+        let edits = &self.parted(edits)?;
+        let mut all = edits.clone();
         if let Some(recorded) = recorded {
             let (large, small) = self.record(edits, &recorded)?;
             // What goes makes room for it.
@@ -461,12 +462,41 @@ impl<'a> Settler<'a> {
         let before = shelf.before(path, || {
             let state = State::of(self.before()?, path).at(|| path.to_owned())?;
             let links = match state {
-                State::File { .. } => self.present()?.other_names(path)?,
+                State::File { .. } => self.other_names(path)?,
                 _ => Vec::new(),
             };
             Ok(Before { state, links })
         })?;
         Ok((before.state.clone(), before.links.clone()))
+    }
+
+    /// The other names that the file at `path` had before any patch.
+    fn other_names(&mut self, path: &str) -> Result<Vec<String>> {
+        let mut names: BTreeSet<String> = self.present()?.other_names(path)?.into_iter().collect();
+        let past = self.past().map_or(&[][..], |past| &past.manifest.root);
+        // An earlier patch made files of their own of some.
+        for record in past.iter().filter(|record| record.links.iter().any(|link| link == path)) {
+            names.extend(record.links.iter().cloned().chain([record.path.clone()]));
+        }
+        names.remove(path);
+        Ok(names.into_iter().collect())
+    }
+
+    /// `edits`, but that a file of several names whose permissions are to change becomes one of its own: those of the other
+    /// names are to stay.
+    fn parted(&mut self, edits: &[Edit]) -> Result<Vec<Edit>> {
+        let mut parted = Vec::with_capacity(edits.len());
+        for edit in edits {
+            let mut edit = edit.clone();
+            if edit.change == Change::Attributes
+                && let Some(Content::File(bytes)) = &edit.content
+                && !self.was(&edit.path)?.1.is_empty()
+            {
+                (edit.change, edit.size_before) = (Change::Replace, Some(bytes.len() as u64));
+            }
+            parted.push(edit);
+        }
+        Ok(parted)
     }
 
     /// The content with the digest `sha256`, as it is kept.

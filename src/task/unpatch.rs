@@ -198,3 +198,8 @@ fn report(opened: &Opened, planned: &Planned, earlier: &EarlierFacts) -> PatchRe
         earlier: Some(earlier.clone()),
     }
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+#[path = "unpatch_tests.rs"]
+mod tests;
