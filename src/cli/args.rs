@@ -195,7 +195,7 @@ pub(super) struct PatchArguments {
     #[command(flatten)]
     pub(super) signing: Signing,
     /// Of a tree, write only the files, directories and links that are added or replaced: what ImageBuilder's FILES= takes.
-    /// Modules are then not registered, since ImageBuilder writes the package database itself
+    /// Modules are then not registered, since ImageBuilder writes the package database itself, and nothing is recorded
     #[arg(long, help_heading = "Running", requires = "rootdir", conflicts_with = "image")]
     pub(super) only_changes: bool,
     /// Write a bill of materials of what was added beside the output: OUT.cdx.json (CycloneDX 1.6) or OUT.spdx.json (2.3)
