@@ -12,7 +12,7 @@ use super::input_args::InputArguments;
 use super::sbom_args::Sbom;
 use super::sign_args::{KeygenArguments, Signing, Trust};
 use super::unpatch::UnpatchArguments;
-use super::wish_args::{Additions, BootedBy, Kernel, Size, Wishes, to_wishes};
+use super::wish_args::{Additions, BootedBy, Findable, Kernel, Size, Wishes, to_wishes};
 use crate::recipe::{CommandLineWishes, Rekey};
 use crate::verify;
 
@@ -303,6 +303,8 @@ pub(super) struct VerifyArguments {
     pub(super) rootdir: Option<PathBuf>,
     #[command(flatten)]
     pub(super) wishes: Wishes,
+    #[command(flatten)]
+    pub(super) findable: Findable,
     #[command(flatten)]
     pub(super) booted_by: BootedBy,
     #[command(flatten)]

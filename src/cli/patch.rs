@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &PatchArguments, terminal: &Terminal) -> Result<Exi
     terminal.report(&report, || {
         let mut page = Page::new();
         render(&mut page, &report, terminal.verbose());
-        next(&mut page, &report);
+        next(&mut page, &report, &held_against(arguments));
         page
     })?;
     Ok(match refusal(&report) {
@@ -235,14 +235,32 @@ fn directories(count: usize) -> String {
     if count == 1 { "1 directory".to_owned() } else { format!("{count} directories") }
 }
 
-/// What to type next.
-fn next(page: &mut Page, report: &PatchReport) {
+/// The options by which `verify` holds the result against all that `arguments` wish. Secrets are not repeated.
+fn held_against(arguments: &PatchArguments) -> String {
+    let (wishes, findable) = (&arguments.wishes, &arguments.additions.findable);
+    let is_open = |assignment: &&String| {
+        let key = assignment.split('=').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+        key != "root_password_hash"
+    };
+    let mut words: Vec<(&str, &str)> = Vec::new();
+    words.extend(wishes.recipe.iter().filter_map(|path| Some(("--recipe", path.to_str()?))));
+    words.extend(wishes.overlay.iter().map(|overlay| ("--overlay", overlay.as_str())));
+    words.extend(wishes.set.iter().filter(is_open).map(|assignment| ("--set", assignment.as_str())));
+    words.extend(findable.package.iter().filter_map(|path| Some(("--package", path.to_str()?))));
+    words.extend(findable.hostname.iter().map(|name| ("--hostname", name.as_str())));
+    words.extend(findable.file.iter().map(|file| ("--file", file.as_str())));
+    words.extend(arguments.skip.iter().map(|id| ("--skip", id.as_str())));
+    words.into_iter().map(|(option, value)| format!(" {option} {}", quoted(Path::new(value)))).collect()
+}
+
+/// What to type next; `wishes` are the options of `verify` that tell what was wished.
+fn next(page: &mut Page, report: &PatchReport, wishes: &str) {
     if report.outcome == PatchOutcome::Refused {
         return;
     }
     page.heading("Next");
     if let Some(tree) = &report.tree {
-        return next_to_tree(page, report, tree);
+        return next_to_tree(page, report, tree, wishes);
     }
     let Some(output) = &report.output else {
         page.paragraph(2, "Run it again without --dry-run and with -o OUT.");
@@ -254,7 +272,7 @@ fn next(page: &mut Page, report: &PatchReport) {
         return;
     }
     page.paragraph(2, "Check it again at any time:");
-    let verify = check_command(&output.path, output.form, &report.overlays);
+    let verify = check_command(&output.path, output.form, wishes);
     if report.table.is_none() {
         page.command(&format!("{verify}{}", kernel_option(report)));
         page.paragraph(2, "Write it to the root partition, /dev/sdX2 here (all that is on that partition is lost):");
@@ -277,14 +295,14 @@ fn next(page: &mut Page, report: &PatchReport) {
     page.command(&format!("sysupgrade {}", quoted(&output.path)));
 }
 
-/// The command that verifies `image`, an output in the form `form`.
-fn check_command(image: &Path, form: Form, overlays: &[String]) -> String {
+/// The command that verifies `image`, an output in the form `form`, against the options `wishes`.
+fn check_command(image: &Path, form: Form, wishes: &str) -> String {
     if form.is_read() {
-        return verify_command(image, overlays);
+        return format!("ibwrt verify {}{wishes}", quoted(image));
     }
     let plain = image.with_extension("check.img");
     let (from, to) = (quoted(image), quoted(&plain));
-    format!("qemu-img convert -O raw {from} {to} && {}", verify_command(&plain, overlays))
+    format!("qemu-img convert -O raw {from} {to} && ibwrt verify {to}{wishes}")
 }
 
 /// How `image` is given to a virtual machine, in a sentence and a command; `None` for a form that is for real disks.
@@ -315,7 +333,7 @@ fn attach_command(image: &Path, form: Form) -> Option<(&'static str, String)> {
     })
 }
 
-fn next_to_tree(page: &mut Page, report: &PatchReport, tree: &TreeFacts) {
+fn next_to_tree(page: &mut Page, report: &PatchReport, tree: &TreeFacts, wishes: &str) {
     let folder = quoted(&tree.path);
     if tree.only_changes {
         page.paragraph(2, "Let ImageBuilder lay it over the system that it builds:");
@@ -323,8 +341,7 @@ fn next_to_tree(page: &mut Page, report: &PatchReport, tree: &TreeFacts) {
         return;
     }
     page.paragraph(2, "Check it again at any time:");
-    let overlays = overlay_options(&report.overlays);
-    page.command(&format!("ibwrt verify --rootdir {folder}{overlays}{}", kernel_option(report)));
+    page.command(&format!("ibwrt verify --rootdir {folder}{wishes}{}", kernel_option(report)));
 }
 
 /// The option that names the kernel of a root without one.
@@ -394,7 +411,7 @@ mod tests {
         assert!(command.contains("-drive file=a,,b.qcow2,format=qcow2 "), "{command}");
         let (_, command) = attach_command(at("my router.vmdk"), Form::Vmdk).unwrap();
         assert_eq!(command, r#"ide0:0.fileName = "my router.vmdk""#);
-        let check = |name, form| check_command(at(name), form, &["ipoib".to_owned()]);
+        let check = |name, form| check_command(at(name), form, " --overlay ipoib");
         assert_eq!(check("a.vmdk", Form::Vmdk), "ibwrt verify a.vmdk --overlay ipoib");
         let expected = "qemu-img convert -O raw a.vdi a.check.img && ibwrt verify a.check.img --overlay ipoib";
         assert_eq!(check("a.vdi", Form::Vdi), expected);

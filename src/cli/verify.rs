@@ -23,7 +23,10 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> Result<Ex
     let Some(input) = input(arguments.image.as_ref(), arguments.rootdir.as_ref()) else {
         return Err(Error::usage("no image was given").remedy("ibwrt verify IMAGE"));
     };
-    let wishes = CommandLineWishes { kernel: arguments.booted_by.kernel.clone(), ..arguments.wishes.to_wishes() };
+    let wishes = CommandLineWishes {
+        kernel: arguments.booted_by.kernel.clone(),
+        ..arguments.wishes.to_wishes(&arguments.findable)
+    };
     let trust = arguments.trust.to_request(epoch()?);
     let request = VerifyRequest { input, wishes, skip: arguments.skip.clone(), trust };
     let report = task::verify(&request, terminal.progress())?;

@@ -29,9 +29,8 @@ pub(super) struct Additions {
     /// (repeatable)
     #[arg(long, value_name = "PATH")]
     pub(super) modules: Vec<PathBuf>,
-    /// A package to install: an .ipk or .apk file, or a folder of them (repeatable)
-    #[arg(long, value_name = "FILE|DIR")]
-    pub(super) package: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) findable: Findable,
     /// A folder that is searched for what the packages need (repeatable)
     #[arg(long, value_name = "DIR")]
     pub(super) package_dir: Vec<PathBuf>,
@@ -41,15 +40,24 @@ pub(super) struct Additions {
     /// Keep no record of the patch in the image (/etc/ibwrt): it cannot be undone, and a second patch does not replace it
     #[arg(long)]
     pub(super) no_manifest: bool,
-    /// The system's host name
-    #[arg(long, value_name = "NAME")]
-    pub(super) hostname: Option<String>,
     /// The root password as crypt(3) hash, such as `openssl passwd -6` prints
     #[arg(long, value_name = "HASH")]
     pub(super) root_password_hash: Option<String>,
     /// A public key that may log in as root: a file, or the key itself (repeatable)
     #[arg(long, value_name = "KEY|FILE")]
     pub(super) ssh_key: Vec<String>,
+}
+
+/// What goes in beside the overlays, and can be found again in the result.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What goes in")]
+pub(super) struct Findable {
+    /// A package: an .ipk or .apk file, or a folder of them (repeatable)
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(super) package: Vec<PathBuf>,
+    /// The system's host name
+    #[arg(long, value_name = "NAME")]
+    pub(super) hostname: Option<String>,
     /// A further file: path in the image, = file here, optionally ,mode=0755 and ,owner=0:0 (repeatable)
     #[arg(long, value_name = "PATH=LOCAL", value_parser = extra_file)]
     pub(super) file: Vec<String>,
@@ -81,12 +89,15 @@ pub(super) struct BootedBy {
 }
 
 impl Wishes {
-    /// As the recipe takes them, without additions.
-    pub(super) fn to_wishes(&self) -> CommandLineWishes {
+    /// As the recipe takes them, with what can be found again.
+    pub(super) fn to_wishes(&self, findable: &Findable) -> CommandLineWishes {
         CommandLineWishes {
             recipe: self.recipe.clone(),
             overlays: self.overlay.clone(),
             settings: self.set.clone(),
+            packages: findable.package.clone(),
+            hostname: findable.hostname.clone(),
+            files: findable.file.clone(),
             ..CommandLineWishes::default()
         }
     }
@@ -96,18 +107,15 @@ impl Wishes {
 pub(super) fn to_wishes(wishes: &Wishes, additions: &Additions, kernel: &Kernel) -> CommandLineWishes {
     CommandLineWishes {
         modules: additions.modules.clone(),
-        packages: additions.package.clone(),
         no_register: additions.no_register,
         no_manifest: additions.no_manifest,
         package_folders: additions.package_dir.clone(),
-        hostname: additions.hostname.clone(),
         root_password_hash: additions.root_password_hash.clone(),
         ssh_keys: additions.ssh_key.clone(),
-        files: additions.file.clone(),
         kernel: kernel.kernel.clone(),
         kernel_version: kernel.kernel_version.clone(),
         replace_modules: kernel.replace_modules,
-        ..wishes.to_wishes()
+        ..wishes.to_wishes(&additions.findable)
     }
 }
 

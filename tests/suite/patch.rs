@@ -109,6 +109,39 @@ fn an_input_that_does_not_match_the_sums_beside_it_is_refused() {
     assert_eq!(listing(folder.path()), Vec::<String>::new());
 }
 
+#[test]
+fn the_command_that_is_told_for_checking_again_holds_the_image_against_all_that_was_wished() {
+    let folder = tempfile::tempdir().unwrap();
+    let (image, modules) = (fixture("openwrt-mini-ib-ext4-combined-efi.img.gz"), fixture_modules());
+    std::fs::write(folder.path().join("my recipe.toml"), "ipoib.mode = \"connected\"\n").unwrap();
+    std::fs::write(folder.path().join("note"), "it's here\n").unwrap();
+    let mut arguments: Vec<String> =
+        ["patch", image.to_str().unwrap(), "--modules", modules.to_str().unwrap()].map(str::to_owned).into();
+    let wishes = ["--recipe", "my recipe.toml", "--overlay", "connectx3", "--overlay", "ipoib", "--set"];
+    arguments.extend(wishes.map(str::to_owned));
+    let others = ["ipoib.address=10.0.0.5/24", "--hostname", "gw", "--file", "/etc/note=note", "--root-password-hash"];
+    arguments.extend(others.map(str::to_owned));
+    arguments.extend([format!("$6$saltsalt${}", "a".repeat(86)), "-o".into(), "router.img.gz".into()]);
+    let ran = ibwrt(folder.path(), &arguments).expect_status(0);
+    assert!(!ran.text().contains("$6$salt"), "a secret: {ran}");
+    // Without the breaks of the lines.
+    let text = ran.text();
+    let told: Vec<&str> = text.lines().skip_while(|line| !line.contains("Check it again")).skip(1).collect();
+    let command = told.join(" ").replace('\\', " ");
+    let command = command.split("Write it").next().unwrap().split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
+    let told_of = |folder: &std::path::Path| {
+        let script = format!("set -e\nibwrt() {{ '{}' \"$@\"; }}\nibwrt {command}\n", env!("CARGO_BIN_EXE_ibwrt"));
+        let status = std::process::Command::new("sh").arg("-c").arg(script).current_dir(folder).output().unwrap();
+        (status.status.code(), String::from_utf8_lossy(&status.stdout).into_owned())
+    };
+    let (code, text) = told_of(folder.path());
+    assert_eq!(code, Some(0), "{command}\n{text}");
+    // Each wish is held against: with another file here, the image is no longer what is wished.
+    std::fs::write(folder.path().join("note"), "it's elsewhere\n").unwrap();
+    let (code, text) = told_of(folder.path());
+    assert!(code == Some(1) && text.contains("/etc/note"), "{command}\n{text}");
+}
+
 #[track_caller]
 fn assert_refused(ran: &Ran, statuses: &[i32], words: &[&str]) {
     assert!(statuses.contains(&ran.status), "{ran}");
