@@ -28,6 +28,7 @@ mod recipe_digest;
 mod report;
 mod request;
 mod scene;
+mod settlement;
 mod shelf;
 mod signer;
 mod steps;

@@ -19,12 +19,13 @@ use crate::recipe::{CommandLineWishes, Recipe, RootfsSize};
 use crate::seal::{self, Filled, Signer};
 use crate::verify::{self, Expectations, Report};
 
-use super::history::{self, Earlier, KernelChange, Recorded, Settler};
+use super::history::{self, Earlier};
 use super::identity::Rekeying;
 use super::kernel_swap::{self, KernelSwap};
 use super::medium::Medium;
 use super::packages::PackageFiles;
 use super::scene::{Located, Scene};
+use super::settlement::{KernelChange, Recorded, Settler};
 use super::shelf::Shelf;
 use super::unpacked::UnpackedKernels;
 use super::wishes::{expectations, wishes};

@@ -10,9 +10,10 @@ use crate::overlay::Resolved;
 use crate::plan::{Finding, Plan, Role, Severity, SpaceForecast};
 use crate::progress::Progress;
 
-use super::history::{self, EarlierFacts, Settler};
+use super::history::{self, EarlierFacts};
 use super::packages::PackageFiles;
 use super::patch::row;
+use super::settlement::Settler;
 use super::signer::{certified, readable_by_others, signer};
 use super::steps::{self, Opened, Planned, Wished, note};
 use super::target::{Filled, Target};
