@@ -23,13 +23,28 @@ fn carry_out(edit: &Edit, filesystem: &mut dyn Filesystem) -> Result<()> {
                 make_way(path, content, filesystem)?;
             }
             match content {
-                Content::File(bytes) => filesystem.write(path, bytes, edit.attributes),
+                Content::File(bytes) => match &edit.linked_to {
+                    Some(existing) if holds(existing, bytes, edit.attributes, filesystem)? => {
+                        if filesystem.metadata(path)?.is_some() {
+                            filesystem.remove(path)?;
+                        }
+                        filesystem.link(path, existing)
+                    }
+                    _ => filesystem.write(path, bytes, edit.attributes),
+                },
                 Content::Directory => filesystem.make_directory(path, edit.attributes),
                 Content::Symlink(target) => link_symbolically(path, target, edit.attributes, filesystem),
                 Content::Link(existing) => filesystem.link(path, existing),
             }
         }
     }
+}
+
+/// Whether `path` is a file with this content and these attributes.
+fn holds(path: &str, content: &[u8], attributes: Attributes, filesystem: &mut dyn Filesystem) -> Result<bool> {
+    let found = filesystem.metadata(path)?.filter(|found| found.file_type == FileType::Regular);
+    let is_alike = found.is_some_and(|found| found.attributes == attributes && found.size == content.len() as u64);
+    Ok(is_alike && filesystem.read(path)? == content)
 }
 
 /// Symlinks are root's, unless the edit says otherwise.
@@ -61,7 +76,15 @@ mod tests {
 
     fn edit(path: &str, change: Change, content: Option<Content>) -> Edit {
         let attributes = Attributes::root(0o640);
-        Edit { path: path.to_owned(), change, content, attributes, size_before: None, reason: String::new() }
+        Edit {
+            path: path.to_owned(),
+            change,
+            content,
+            attributes,
+            linked_to: None,
+            size_before: None,
+            reason: String::new(),
+        }
     }
 
     fn file(text: &str) -> Option<Content> {
@@ -89,6 +112,28 @@ mod tests {
         assert_eq!(root.nodes["/link"], MemoryNode::Symlink("new/file".to_owned()));
         assert_eq!(root.nodes["/resolv"], MemoryNode::File(b"b".to_vec(), attributes));
         assert!(!root.nodes.contains_key("/old"));
+    }
+
+    #[test]
+    fn another_name_is_made_of_a_file_that_is_alike_and_a_copy_of_any_other() {
+        let linked = |path: &str, change, text: &str| Edit {
+            linked_to: Some("/a".to_owned()),
+            ..edit(path, change, file(text))
+        };
+        let mut root = MemoryFilesystem::new();
+        root.add_file("/c", "old");
+        let edits = [
+            edit("/a", Change::Add, file("text")),
+            linked("/b", Change::Add, "text"),
+            linked("/c", Change::Replace, "text"),
+            linked("/d", Change::Add, "other"),
+            Edit { attributes: Attributes::root(0o600), ..linked("/e", Change::Add, "text") },
+        ];
+        apply(&edits, &mut root).unwrap();
+        assert_eq!(root.links, [("/b".to_owned(), "/a".to_owned()), ("/c".to_owned(), "/a".to_owned())]);
+        let MemoryNode::File(bytes, attributes) = &root.nodes["/d"] else { panic!("no file") };
+        assert_eq!((bytes.as_slice(), *attributes), (b"other".as_slice(), Attributes::root(0o640)));
+        assert_eq!(root.nodes["/e"], MemoryNode::File(b"text".to_vec(), Attributes::root(0o600)));
     }
 
     #[test]

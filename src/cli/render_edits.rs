@@ -63,6 +63,7 @@ fn becomes(edit: &EditRow, owned: bool) -> String {
     match (edit.change, edit.becomes, &edit.target) {
         (Change::Attributes, _, _) => format!("{} {}", edit.mode, edit.owner),
         (Change::Remove, _, _) => edit.size_before.map(size).unwrap_or_default(),
+        (_, "link", Some(existing)) => format!("hard link of {existing}"),
         (_, _, Some(target)) => format!("-> {target}"),
         (_, "directory", _) if owned => format!("directory  {}{owner}", edit.mode),
         (_, "directory", _) => "directory".to_owned(),

@@ -21,6 +21,8 @@ pub(crate) enum MemoryNode {
 pub(crate) struct MemoryFilesystem {
     /// Everything but the root.
     pub(crate) nodes: BTreeMap<String, MemoryNode>,
+    /// Names that were made of files which had one: the name, and the one that was there.
+    pub(crate) links: Vec<(String, String)>,
     /// What [`Filesystem::space`] answers; writing does not change it.
     pub(crate) space: Space,
 }
@@ -29,7 +31,7 @@ impl MemoryFilesystem {
     /// An empty one with much room.
     pub(crate) fn new() -> Self {
         let space = Space { block_size: 4096, blocks: 26624, free_blocks: 20000, inodes: 6656, free_inodes: 6000 };
-        Self { nodes: BTreeMap::new(), space }
+        Self { nodes: BTreeMap::new(), links: Vec::new(), space }
     }
 
     /// A stock OpenWrt 24.10 root, cut down: release files, autoload directories, shadow, an opkg database.
@@ -183,6 +185,13 @@ impl Filesystem for MemoryFilesystem {
             Some(MemoryNode::Directory(own) | MemoryNode::File(_, own)) => *own = attributes,
             _ => return Err(Error::usage(format!("{path} has no attributes"))),
         }
+        Ok(())
+    }
+
+    fn link(&mut self, path: &str, existing: &str) -> Result<()> {
+        let node = self.nodes.get(existing).cloned().ok_or_else(|| Error::usage("there is no such file"))?;
+        self.nodes.insert(path.to_owned(), node);
+        self.links.push((path.to_owned(), existing.to_owned()));
         Ok(())
     }
 

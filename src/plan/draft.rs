@@ -49,11 +49,20 @@ pub(super) struct Draft<'a> {
     order: Vec<String>,
     /// Paths that go, with the reason.
     removed: BTreeMap<String, String>,
+    /// Files that are to be other names of files: path and the other path.
+    links: BTreeMap<String, String>,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(system: &'a System) -> Self {
-        Self { system, tree: system.tree.clone(), wanted: BTreeMap::new(), order: Vec::new(), removed: BTreeMap::new() }
+        Self {
+            system,
+            tree: system.tree.clone(),
+            wanted: BTreeMap::new(),
+            order: Vec::new(),
+            removed: BTreeMap::new(),
+            links: BTreeMap::new(),
+        }
     }
 
     /// The tree as it will be with everything wanted so far.
@@ -90,6 +99,16 @@ impl<'a> Draft<'a> {
         self.make_parents(&place, reason)?;
         self.insert(&place, Wanted { content, attributes, reasons: vec![reason.to_owned()], stage, implied: false });
         Ok(place)
+    }
+
+    /// Wants the file that is wanted at `place` to be another name of the one wanted at `existing` before it, for as long as
+    /// both are to hold the same.
+    pub(super) fn link(&mut self, place: &str, existing: &str) {
+        let Some(first) = self.wanted.get(existing).map(|wanted| wanted.stage) else { return };
+        if let Some(wanted) = self.wanted.get_mut(place).filter(|_| place != existing) {
+            wanted.stage = wanted.stage.max(first);
+            self.links.insert(place.to_owned(), existing.to_owned());
+        }
     }
 
     /// Wants the directory `path` with `attributes`, unless a wish already says how it is to be.
@@ -266,6 +285,13 @@ impl<'a> Draft<'a> {
         edits
     }
 
+    /// The file of which the one wanted at `path` is to be another name.
+    fn linked_to(&self, path: &str, wanted: &Wanted) -> Option<String> {
+        let existing = self.links.get(path)?;
+        let is_same = |other: &Wanted| (&other.content, other.attributes) == (&wanted.content, wanted.attributes);
+        self.wanted.get(existing).is_some_and(is_same).then(|| existing.clone())
+    }
+
     fn edit(&self, path: &str, wanted: &Wanted) -> Option<Edit> {
         let before = self.system.tree.node(path).filter(|_| !self.removed.contains_key(path));
         let change = match before {
@@ -281,6 +307,7 @@ impl<'a> Draft<'a> {
             path: path.to_owned(),
             change,
             content: Some(wanted.content.clone()),
+            linked_to: self.linked_to(path, wanted),
             attributes,
             size_before: regular.map(|node| node.metadata.size),
             reason: wanted.reasons.join(", "),
@@ -293,6 +320,7 @@ impl<'a> Draft<'a> {
             path: path.to_owned(),
             change: Change::Remove,
             content: None,
+            linked_to: None,
             attributes: metadata.attributes,
             size_before: (metadata.file_type == FileType::Regular).then_some(metadata.size),
             reason: reason.to_owned(),

@@ -52,6 +52,9 @@ pub(crate) struct Edit {
     pub(crate) change: Change,
     /// What will be there; `None` for a removal.
     pub(crate) content: Option<Content>,
+    /// Where the file is to be another name (hard link) of one with the same content and attributes: its path. Where that
+    /// does not stand there, the file becomes one of its own.
+    pub(crate) linked_to: Option<String>,
     /// Permissions and owner afterwards.
     pub(crate) attributes: Attributes,
     /// Length in bytes before, where a file was there.

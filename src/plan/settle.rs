@@ -81,6 +81,7 @@ pub(crate) fn settle(edits: &[Edit], side: &Side, owned: bool, standing: &mut dy
             change: Change::Replace,
             attributes: wanted.attributes().or(present.attributes()).unwrap_or(Attributes::root(0o644)),
             content,
+            linked_to: None,
             size_before: None,
             reason: BACK.to_owned(),
         };
@@ -146,6 +147,7 @@ impl Settled {
                         change: Change::Add,
                         content: Some(Content::Directory),
                         attributes: Attributes::root(0o755),
+                        linked_to: None,
                         size_before: None,
                         reason: BACK.to_owned(),
                     });

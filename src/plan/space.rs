@@ -157,6 +157,7 @@ mod tests {
             path: path.to_owned(),
             change: if size_before.is_some() { Change::Replace } else { Change::Add },
             content: Some(Content::File(vec![0; size].into())),
+            linked_to: None,
             attributes: Attributes::root(0o644),
             size_before,
             reason: String::new(),

@@ -132,7 +132,10 @@ pub(super) fn row(partition: Role, edit: &Edit) -> EditRow {
         Some(Content::Directory) => ("directory", 0, None, None),
         Some(Content::Symlink(target)) => ("symlink", 0, None, Some(target.clone())),
         Some(Content::Link(existing)) => ("link", 0, None, Some(existing.clone())),
-        Some(Content::File(bytes)) => ("file", bytes.len() as u64, Some(sha256_hex(bytes)), None),
+        Some(Content::File(bytes)) => {
+            let becomes = if edit.linked_to.is_some() { "link" } else { "file" };
+            (becomes, bytes.len() as u64, Some(sha256_hex(bytes)), edit.linked_to.clone())
+        }
     };
     EditRow {
         partition,

@@ -161,6 +161,7 @@ impl<'a> Settler<'a> {
                 change: Change::Add,
                 content: Some(Content::Directory),
                 attributes: Attributes::root(if path == ORIGINALS { 0o700 } else { 0o755 }),
+                linked_to: None,
                 size_before: None,
                 reason: REASON.to_owned(),
             })),
@@ -415,6 +416,7 @@ fn own_file(path: &str, content: Arc<[u8]>) -> Edit {
         change: Change::Add,
         content: Some(Content::File(content)),
         attributes: SECRET,
+        linked_to: None,
         size_before: None,
         reason: REASON.to_owned(),
     }

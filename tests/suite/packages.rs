@@ -142,3 +142,47 @@ fn a_program_of_a_desktop_distribution_is_refused_with_the_reason() {
         ibwrt(folder.path(), ["verify", image.to_str().unwrap(), "--overlay", "rdma-tools", "-v"]).expect_status(0);
     assert!(ran.text().contains("/usr/sbin/rdma links"), "{ran}");
 }
+
+/// A package with one file under two names.
+fn package_with_a_hard_link(folder: &Path) -> String {
+    let script = "set -e; mkdir -p data/usr/share/pair control
+        printf 'twins\n' > data/usr/share/pair/one; ln data/usr/share/pair/one data/usr/share/pair/two
+        printf 'Package: pair\nVersion: 1.0-r1\nArchitecture: all\nDescription: two names\n' > control/control
+        printf '2.0\n' > debian-binary
+        for part in control data; do tar --owner=0 --group=0 --numeric-owner -C $part -czf $part.tar.gz .; done
+        tar -czf pair_1.0-r1_all.ipk ./debian-binary ./control.tar.gz ./data.tar.gz";
+    let status = std::process::Command::new("sh").arg("-c").arg(script).current_dir(folder).status().unwrap();
+    assert!(status.success());
+    folder.join("pair_1.0-r1_all.ipk").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_hard_link_of_a_package_is_one_file_with_two_names_and_goes_with_it() {
+    let parts = tempfile::tempdir().unwrap();
+    let pair = package_with_a_hard_link(parts.path());
+    for image in [IMAGE, "openwrt-mini-ib-squashfs-combined.img.gz"] {
+        let folder = tempfile::tempdir().unwrap();
+        patch(folder.path(), &fixture(image), "first.img.gz", &["--package", &pair]).expect_status(0);
+        let first = folder.path().join("first.img.gz");
+        let unpacked = tempfile::tempdir().unwrap();
+        let (system, _) = system_of_fixture(first.to_str().unwrap(), unpacked.path());
+        let content = std::fs::read_to_string(system.join("usr/share/pair/two")).unwrap();
+        assert_eq!(content, "twins\n", "{image}");
+        let root = root_of(&first);
+        let [one, two] = ["one", "two"].map(|name| &root[&format!("/usr/share/pair/{name}")]);
+        if image == IMAGE {
+            // debugfs tells the same inode, with its count of names.
+            assert_eq!(one.inode, two.inode);
+            let links = one.inode.split_whitespace().skip_while(|word| *word != "Links:").nth(1);
+            assert_eq!(links, Some("2"), "{}", one.inode);
+        } else {
+            use std::os::unix::fs::MetadataExt;
+            let [one, two] = ["one", "two"].map(|name| system.join("usr/share/pair").join(name).metadata().unwrap());
+            assert_eq!((one.ino(), one.nlink()), (two.ino(), 2));
+        }
+        patch(folder.path(), &first, "second.img.gz", &["--package", &pair]).expect_status(0);
+        assert_eq!(raw_disk(&first), raw_disk(&folder.path().join("second.img.gz")), "{image}");
+        ibwrt(folder.path(), ["unpatch", "first.img.gz", "-o", "back.img.gz"]).expect_status(0);
+        assert!(!root_of(&folder.path().join("back.img.gz")).contains_key("/usr/share/pair"), "{image}");
+    }
+}

@@ -1,12 +1,12 @@
 //! The files of a package.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::accounts::attributes;
 use super::conffiles::{Standing, beside};
 use super::registry::Registry;
 use crate::error::{Error, Result};
-use crate::filesystem::FileType;
+use crate::filesystem::{Attributes, FileType};
 use crate::openwrt::{AUTOLOAD_DIRECTORY, Accounts, BOOT_DIRECTORY, MODULES_DIRECTORY, Node, System};
 use crate::package::{Chosen, Entry, EntryKind, Format, Package};
 use crate::plan::draft::{Draft, Stage};
@@ -51,8 +51,11 @@ pub(super) fn unpack(
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     let mut overwritten = Vec::new();
+    // Where the package's files really stand, by the path that it gives them; what is put beside has no other names.
+    let mut places: BTreeMap<&str, (String, Attributes)> = BTreeMap::new();
     for entry in &package.entries {
-        let attributes = attributes(entry, accounts);
+        let first = entry.linked_to.as_deref().and_then(|path| places.get(path)).cloned();
+        let attributes = first.as_ref().map_or_else(|| attributes(entry, accounts), |(_, attributes)| *attributes);
         let reason = reason(package);
         let content = match &entry.kind {
             EntryKind::Directory => {
@@ -66,6 +69,7 @@ pub(super) fn unpack(
         };
         let place = draft.tree().place(&entry.path).unwrap_or_else(|| entry.path.clone());
         let mut path = entry.path.clone();
+        let mut is_aside = false;
         if let Some(node) = draft.tree().node(&place).filter(|node| node.metadata.file_type != FileType::Directory) {
             let is_same = holds(node, &content);
             let standing = Standing {
@@ -80,14 +84,21 @@ pub(super) fn unpack(
             if let Some(aside) = aside {
                 findings.push(kept_as_it_is(package, &entry.path, &aside));
                 path = aside;
+                is_aside = true;
             } else if check_owner(registry, package, entry, is_same)? {
                 overwritten.push(entry.path.clone());
             }
         }
-        draft.put(&path, content, attributes, &reason, stage(&path))?;
+        let place = draft.put(&path, content, attributes, &reason, stage(&path))?;
+        if is_aside {
+            continue;
+        }
+        if let Some((existing, _)) = first {
+            draft.link(&place, &existing);
+        }
+        places.insert(&entry.path, (place, attributes));
     }
     findings.extend(replaced(package, &overwritten));
-    findings.extend(copied(package));
     Ok(())
 }
 
@@ -155,21 +166,5 @@ fn replaced(package: &Package, paths: &[String]) -> Option<Finding> {
             paths.iter().take(8).cloned().collect::<Vec<_>>().join(", ")
         );
         note("package-overwrites", Severity::Warning, message, None)
-    })
-}
-
-fn copied(package: &Package) -> Option<Finding> {
-    let links: Vec<String> = package
-        .entries
-        .iter()
-        .filter_map(|entry| Some(format!("{} of {}", entry.path, entry.linked_to.as_ref()?)))
-        .collect();
-    (!links.is_empty()).then(|| {
-        let message = format!(
-            "hard links of {} become copies, which take room of their own: {}",
-            package.title(),
-            links.iter().take(8).cloned().collect::<Vec<_>>().join(", ")
-        );
-        note("hard-link", Severity::Note, message, None)
     })
 }

@@ -109,7 +109,7 @@ fn an_apks_files_users_services_and_alternatives_are_there() {
     let MemoryNode::File(_, attributes) = &after.nodes["/usr/bin/everything"] else { panic!() };
     assert_eq!(attributes.mode, 0o4755);
     assert_eq!(after.nodes["/usr/bin/everything-hard"], after.nodes["/usr/bin/everything"]);
-    assert!(finding(&plan, "hard-link").message.contains("/usr/bin/everything-hard of /usr/bin/everything"));
+    assert_eq!(after.links, [("/usr/bin/everything-hard".to_owned(), "/usr/bin/everything".to_owned())]);
     assert_eq!(after.nodes["/bin/thing"], MemoryNode::Symlink("/usr/bin/everything".into()));
     assert_eq!(after.nodes["/etc/rc.d/S50everything"], MemoryNode::Symlink("../init.d/everything".into()));
     assert_eq!(after.nodes["/etc/rc.d/K10everything"], MemoryNode::Symlink("../init.d/everything".into()));
