@@ -292,3 +292,22 @@ fn an_existing_folder_is_replaced_by_force_only_where_it_holds_a_tree() {
     names.sort();
     assert_eq!(names, ["out", "root"]);
 }
+
+#[test]
+fn a_bill_of_materials_beside_a_tree_lists_what_one_beside_the_image_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    unpack(EXT4, &folder.path().join("root"));
+    patch(folder.path(), "--sbom cyclonedx -o tree").expect_status(0);
+    let (image, modules) = (fixture(EXT4), fixture_modules());
+    let line =
+        format!("patch {} --modules {} {WISHES} --sbom cyclonedx -o a.img.gz", image.display(), modules.display());
+    ibwrt(folder.path(), line.split_whitespace()).expect_status(0);
+    let components = |name: &str| {
+        let bom: Value = serde_json::from_slice(&std::fs::read(folder.path().join(name)).unwrap()).unwrap();
+        bom["components"].as_array().unwrap().clone()
+    };
+    let beside_the_tree = components("tree.cdx.json");
+    assert!(beside_the_tree.iter().any(|component| component["name"] == "ib_core"), "{beside_the_tree:?}");
+    assert_eq!(beside_the_tree, components("a.img.gz.cdx.json"));
+    assert!(!folder.path().join("tree/tree.cdx.json").exists());
+}
