@@ -1,7 +1,8 @@
 //! A file that is not there yet: it gets its name when it is whole.
 //!
 //! Where the filesystem can (Linux: `O_TMPFILE`), it has no name at all before, and goes with the process, however that ends.
-//! Elsewhere (NFS) it has a hidden name, which a process that is killed leaves behind.
+//! Elsewhere (NFS) it has a hidden name, which a process that is killed leaves behind; so has, for the moment of being renamed,
+//! what replaces another file.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, Write};
