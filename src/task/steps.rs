@@ -220,7 +220,12 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let packages = opened.shelf.chosen(resolved, &wished.packages, &system, version)?;
     wanted.extend(packages.paths().map(str::to_owned));
     system = read(&wanted)?;
-    let mut wishes = wishes(resolved, &system, &release, keep_debug, &set, packages, &opened.shelf)?;
+    let found = wishes(resolved, &system, &release, keep_debug, &set, packages, &opened.shelf);
+    let mut wishes = match opened.earlier {
+        // What the earlier patch put in counts for nothing here, though it is there.
+        Some(_) => found.at(|| "as it was before the patch that this one takes the place of".to_owned())?,
+        None => found?,
+    };
     let swapped = match swap {
         _ if scene.is_bare() => {
             bare_kernel(swap, &system, &release, &mut wishes);
