@@ -5,6 +5,8 @@ mod apk;
 mod contents;
 mod database;
 mod dependency;
+#[cfg(test)]
+mod hostile_tests;
 mod ipk;
 mod model;
 mod resolve;
