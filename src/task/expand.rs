@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::report::OutputFacts;
-use super::steps;
+use super::target::published;
 use crate::error::{Error, Result};
 use crate::image::{Disk, Form, Image, Keep};
 use crate::plan::Finding;
@@ -124,7 +124,7 @@ fn written(
     if is_same_form {
         check(delta, filled.sha256())?;
     }
-    steps::sealed(filled, false, None, findings)
+    published(filled, false, None, findings)
 }
 
 /// What was made has the digest that the delta tells.

@@ -11,9 +11,9 @@ use crate::sbom::SbomForm;
 use crate::seal::Document;
 
 use super::inventory::{inventory, path_beside};
-use super::signer::{certified, readable_by_others, signer};
-use super::steps::{self, Opened, Planned, Wished, note};
-use super::target::{Filled, Target};
+use super::signer::Signing;
+use super::steps::{self, Checking, Opened, Planned, Wished, note};
+use super::target::{Sealing, Target};
 use super::{EarlierFacts, EditRow, PatchOutcome, PatchReport, PatchRequest, RootGrowth, growth};
 
 /// Patches an image or a tree.
@@ -28,48 +28,28 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
         Target::prepare(request.dry_run, &request.input, request.output.as_deref(), extent(request), request.force)?;
     let output = target.as_ref().and_then(Target::image);
     let sbom = prepare_sbom(request)?;
-    let signer = signer(request.signing.as_ref(), output, request.force)?;
+    let signing = Signing::prepare(request.signing.as_ref(), output, request.force)?;
     let opened = steps::open(&request.input, progress)?;
     let (opened, planned, growth) = growth::planned(opened, &wished, request.keep_debug)?;
     let mut report = report(&opened, &wished, &planned, growth);
-    report.findings.extend(request.signing.as_ref().and_then(|signing| readable_by_others(&signing.key)));
+    report.findings.extend(signing.as_ref().and_then(Signing::remark));
     let Some(target) = target else {
         return Ok(report);
     };
-    let epoch = request.epoch.or_else(|| planned.system.build_time());
+    let epoch = planned.dated(request.epoch);
     if epoch.is_none() && !report.edits.is_empty() {
         report.findings.push(undated());
     }
-    let signer = match (signer, &request.signing) {
-        (Some(signer), Some(signing)) => Some(certified(signer, signing, epoch, &mut report.findings)?),
-        _ => None,
-    };
-    let epoch = epoch.unwrap_or(0);
-    let result = steps::carried_out(&opened, &planned, epoch)?;
-    // The output is written beside the checks, and gets its name only when they passed.
-    let (checks, filled) = rayon::join(
-        || steps::checked(result.clone(), &opened.unpacked, &wished, &request.skip, &request.allow),
-        || target.fill(&result, epoch, progress),
-    );
-    let is_refused = checks.failed();
-    report.checks = Some(checks);
-    if is_refused {
-        report.outcome = PatchOutcome::Refused;
-        return Ok(report);
-    }
-    let findings = &mut report.findings;
-    match filled? {
-        Filled::Image(filled) => {
-            report.output = Some(steps::sealed(filled, request.sums, signer.as_ref(), findings)?);
-        }
-        Filled::Tree(filled) => report.tree = Some(filled.publish(&planned.plan.edits, findings)?),
-    }
-    if let Some((form, path, document)) = sbom {
+    let PatchRequest { skip, allow, sums, .. } = request;
+    let checking = Checking { unpacked: &opened.unpacked, wished: &wished, skip, allow };
+    let sealing = Sealing { opened: &opened, planned: &planned, checking, epoch, sums: *sums, signing };
+    target.seal(sealing, &mut report, progress)?;
+    if let Some((form, path, document)) = sbom.filter(|_| report.outcome == PatchOutcome::Written) {
         let sha256 = report.output.as_ref().map(|output| output.sha256.clone());
-        document.write(&inventory(&planned, request.output.as_deref(), sha256, epoch).write(form))?;
+        let inventory = inventory(&planned, request.output.as_deref(), sha256, epoch.unwrap_or(0));
+        document.write(&inventory.write(form))?;
         report.sbom = Some(path);
     }
-    report.outcome = PatchOutcome::Written;
     Ok(report)
 }
 

@@ -16,7 +16,7 @@ use crate::package::Chosen;
 use crate::plan::{BootPartition, BootPlan, Content, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
 use crate::progress::Progress;
 use crate::recipe::{CommandLineWishes, Recipe, RootfsSize};
-use crate::seal::{self, Filled, Signer};
+use crate::seal;
 use crate::verify::{self, Expectations, Report};
 
 use super::history::{self, Earlier};
@@ -29,7 +29,7 @@ use super::settlement::{KernelChange, Recorded, Settler};
 use super::shelf::Shelf;
 use super::unpacked::UnpackedKernels;
 use super::wishes::{expectations, wishes};
-use super::{Input, ModuleRow, OutputFacts, PackageRow, evidence, tree};
+use super::{Input, ModuleRow, PackageRow, evidence, tree};
 
 /// An image or tree that was looked at.
 #[derive(Debug, Clone)]
@@ -107,6 +107,11 @@ pub(super) struct Planned {
 }
 
 impl Planned {
+    /// What it is dated, in seconds since 1970: as was `asked` for, else as the image was built; `None` when nothing tells.
+    pub(super) fn dated(&self, asked: Option<u64>) -> Option<u64> {
+        asked.or_else(|| self.system.build_time())
+    }
+
     /// `medium`, on which the plan was carried out, with the identifiers that are wished for.
     ///
     /// # Errors
@@ -437,19 +442,28 @@ pub(super) fn carried_out(opened: &Opened, planned: &Planned, epoch: u64) -> Res
     planned.rekeyed(medium).at(place)
 }
 
-/// The checks on the result but those of `skip`; those of `allow` are warnings.
-pub(super) fn checked(
-    result: Medium,
-    unpacked: &UnpackedKernels,
-    wished: &Wished,
-    skip: &[String],
-    allow: &[String],
-) -> Report {
-    let given = wished.swap.as_ref().map(|swap| &swap.kernel);
-    let result = Scene::survey(result, given);
-    let mut report = verify::run(&evidence::gather(&result, unpacked, expected(wished)), skip);
-    report.tolerate(allow);
-    report
+/// How a result is checked.
+#[derive(Clone, Copy)]
+pub(super) struct Checking<'a> {
+    /// What the kernels met so far export.
+    pub(super) unpacked: &'a UnpackedKernels,
+    /// What is to be in it.
+    pub(super) wished: &'a Wished,
+    /// Checks that are not run.
+    pub(super) skip: &'a [String],
+    /// Checks whose failures are warnings.
+    pub(super) allow: &'a [String],
+}
+
+impl Checking<'_> {
+    /// Checks `result`, all of which is read.
+    pub(super) fn of(&self, result: Medium) -> Report {
+        let given = self.wished.swap.as_ref().map(|swap| &swap.kernel);
+        let result = Scene::survey(result, given);
+        let mut report = verify::run(&evidence::gather(&result, self.unpacked, expected(self.wished)), self.skip);
+        report.tolerate(self.allow);
+        report
+    }
 }
 
 /// What is expected of the result.
@@ -458,31 +472,6 @@ pub(super) fn expected(wished: &Wished) -> Expectations {
     expectations.packaged.extend(wished.packages.programs());
     expectations.identity = wished.identity_seed.as_deref().map(DiskIdentity::derived);
     expectations
-}
-
-/// Gives an image its name, and writes the digests beside it (where there are none, only with `sums` or a `signer`). What
-/// is to be said of these is added to `findings`.
-///
-/// # Errors
-/// I/O.
-pub(super) fn sealed(
-    output: Filled,
-    sums: bool,
-    signer: Option<&Signer>,
-    findings: &mut Vec<Finding>,
-) -> Result<OutputFacts> {
-    let sealed = output.publish(signer)?;
-    let sums = seal::update_sums(&sealed, sums, signer)?;
-    findings.extend(sums.remarks.into_iter().map(|message| note("sums", message)));
-    Ok(OutputFacts {
-        path: sealed.path,
-        form: sealed.form,
-        length: sealed.length,
-        sha256: sealed.sha256,
-        sha256_unsigned: sealed.sha256_unsigned,
-        signed_by: signer.map(Signer::fingerprint),
-        updated: sums.updated,
-    })
 }
 
 /// A finding without a remedy.

@@ -14,9 +14,9 @@ use super::history::{self, EarlierFacts};
 use super::packages::PackageFiles;
 use super::patch::row;
 use super::settlement::Settler;
-use super::signer::{certified, readable_by_others, signer};
-use super::steps::{self, Opened, Planned, Wished, note};
-use super::target::{Filled, Target};
+use super::signer::Signing;
+use super::steps::{self, Checking, Opened, Planned, Wished, note};
+use super::target::{Sealing, Target};
 use super::tree::listed;
 use super::{PatchOutcome, PatchReport, UnpatchRequest};
 
@@ -33,7 +33,7 @@ pub(crate) fn unpatch(request: &UnpatchRequest, progress: &dyn Progress) -> Resu
     let UnpatchRequest { input, force, signing, .. } = request;
     let target = Target::prepare(request.dry_run, input, request.output.as_deref(), Extent::Whole, *force)?;
     let output = target.as_ref().and_then(Target::image);
-    let signer = signer(signing.as_ref(), output, *force)?;
+    let signing = Signing::prepare(signing.as_ref(), output, *force)?;
     let changes = if request.discard_changes { Changes::Discard } else { Changes::Keep };
     let opened = steps::opened(input, changes, progress)?;
     let place = || opened.place();
@@ -44,35 +44,15 @@ pub(crate) fn unpatch(request: &UnpatchRequest, progress: &dyn Progress) -> Resu
     let wished = nothing(request);
     let planned = planned(&opened, &earlier.past, &wished).at(place)?;
     let mut report = report(&opened, &planned, &EarlierFacts::of(&earlier.past.manifest));
-    report.findings.extend(signing.as_ref().and_then(|signing| readable_by_others(&signing.key)));
+    report.findings.extend(signing.as_ref().and_then(Signing::remark));
     let Some(target) = target else { return Ok(report) };
-    let epoch = request.epoch.or_else(|| planned.system.build_time());
-    let signer = match (signer, signing) {
-        (Some(signer), Some(signing)) => Some(certified(signer, signing, epoch, &mut report.findings)?),
-        _ => None,
-    };
-    let epoch = epoch.unwrap_or(0);
-    let result = steps::carried_out(&opened, &planned, epoch)?;
-    let skip = OF_PATCHED.map(str::to_owned);
+    let skip = &OF_PATCHED.map(str::to_owned);
     let allow: Vec<String> =
         crate::verify::check_ids().filter(|id| !OF_SOUND.contains(id)).map(str::to_owned).collect();
-    let (checks, filled) = rayon::join(
-        || steps::checked(result.clone(), &opened.unpacked, &wished, &skip, &allow),
-        || target.fill(&result, epoch, progress),
-    );
-    let is_refused = checks.failed();
-    report.checks = Some(checks);
-    if is_refused {
-        report.outcome = PatchOutcome::Refused;
-        return Ok(report);
-    }
-    match filled? {
-        Filled::Image(filled) => {
-            report.output = Some(steps::sealed(filled, request.sums, signer.as_ref(), &mut report.findings)?);
-        }
-        Filled::Tree(filled) => report.tree = Some(filled.publish(&planned.plan.edits, &mut report.findings)?),
-    }
-    report.outcome = PatchOutcome::Written;
+    let checking = Checking { unpacked: &opened.unpacked, wished: &wished, skip, allow: &allow };
+    let (epoch, sums) = (planned.dated(request.epoch), request.sums);
+    let sealing = Sealing { opened: &opened, planned: &planned, checking, epoch, sums, signing };
+    target.seal(sealing, &mut report, progress)?;
     Ok(report)
 }
 

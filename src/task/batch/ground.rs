@@ -14,8 +14,7 @@ use crate::verify::Report;
 
 use super::super::medium::Medium;
 use super::super::memo::Memo;
-use super::super::steps::{Opened, Planned, Wished, checked, expected};
-use super::super::unpacked::UnpackedKernels;
+use super::super::steps::{Checking, Opened, Planned, expected};
 use super::proof::{Asked, Proof};
 
 /// What tells a ground: lengths of disk and root, whether an overlay goes, and the edits in common, each with the place in
@@ -73,15 +72,9 @@ impl Ground {
         Arc::clone(&self.rehearsal)
     }
 
-    /// The checks on `result`, which stands on it: as [`checked`] does them.
-    pub(super) fn checked(
-        &self,
-        result: &Medium,
-        unpacked: &UnpackedKernels,
-        wished: &Wished,
-        skip: &[String],
-        allow: &[String],
-    ) -> Report {
+    /// The checks on `result`, which stands on it: as [`Checking::of`] does them.
+    pub(super) fn checked(&self, result: &Medium, checking: &Checking<'_>) -> Report {
+        let Checking { unpacked, wished, skip, allow } = *checking;
         let given = wished.swap.as_ref().map(|swap| &swap.kernel);
         let asked = Asked { unpacked, given, expectations: expected(wished), skip };
         match self.proof.as_ref().and_then(|proof| proof.checked(result, asked)) {
@@ -89,7 +82,7 @@ impl Ground {
                 report.tolerate(allow);
                 report
             }
-            None => checked(result.clone(), unpacked, wished, skip, allow),
+            None => checking.of(result.clone()),
         }
     }
 }

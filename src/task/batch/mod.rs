@@ -33,7 +33,7 @@ use super::event::Observer;
 use super::hosts::check_output;
 use super::medium::Medium;
 use super::signer::readable_by_others;
-use super::steps::{self, Opened, Wished};
+use super::steps::{self, Checking, Opened, Wished};
 use super::{Input, growth};
 use folder::{Done, Folder, whose};
 use ground::Grounds;
@@ -228,9 +228,11 @@ impl<'a> Work<'a> {
     fn make(&self, wished: &Wished, item: &Item) -> Result<(Done, Vec<Finding>)> {
         let request = self.request;
         let (opened, planned, _) = growth::planned(self.opened.clone(), wished, request.keep_debug)?;
-        let epoch = request.epoch.or_else(|| planned.system.build_time()).unwrap_or(0);
+        let epoch = planned.dated(request.epoch).unwrap_or(0);
         let (medium, ground) = self.grounds.carried_out(&opened, &planned, epoch)?;
-        let checks = ground.checked(&medium, &opened.unpacked, wished, &request.skip, &request.allow);
+        let BatchRequest { skip, allow, .. } = request;
+        let checking = Checking { unpacked: &opened.unpacked, wished, skip, allow };
+        let checks = ground.checked(&medium, &checking);
         if checks.failed() {
             let problems: Vec<String> = checks
                 .failures()
