@@ -52,7 +52,8 @@ impl Candidate {
         }
         let origin = self.origin.clone();
         let is_release_known = built_for.is_some();
-        Verdict::Fits(Box::new(SourcedModule { name: name.clone(), origin, bytes, module, is_release_known }))
+        let (name, source_sha256) = (name.clone(), None);
+        Verdict::Fits(Box::new(SourcedModule { name, origin, bytes, module, is_release_known, source_sha256 }))
     }
 
     /// The uncompressed module.

@@ -4,6 +4,7 @@ mod archive;
 mod candidate;
 mod decompress;
 mod folder;
+mod reserve;
 mod select;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,10 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelRelease, Module, ModuleName};
 
 pub(crate) use decompress::decoder;
-pub(crate) use select::{Required, Selected, select};
+#[cfg(test)]
+pub(crate) use reserve::NoReserve;
+pub(crate) use reserve::Reserve;
+pub(crate) use select::{Offer, Required, Selected, select};
 
 /// A module read from the sources: decompressed, not yet stripped.
 #[derive(Debug, Clone)]
@@ -32,6 +36,8 @@ pub(crate) struct SourcedModule {
     pub(crate) module: Module,
     /// Whether its vermagic names the release asked for; `false`: it has no vermagic and was taken on trust.
     pub(crate) is_release_known: bool,
+    /// SHA-256 of the file that it was made of, where that is not known to be `bytes` (64 lower-case hex digits).
+    pub(crate) source_sha256: Option<String>,
 }
 
 impl SourcedModule {
@@ -120,6 +126,11 @@ impl ModuleSources {
     /// Every module name on offer, sorted.
     pub(crate) fn names(&self) -> Vec<ModuleName> {
         self.candidates.keys().cloned().collect()
+    }
+
+    /// Whether there is a file for `name`, fitting or not.
+    pub(crate) fn holds(&self, name: &ModuleName) -> bool {
+        self.candidates.contains_key(name)
     }
 
     /// Whether no path was given at all.

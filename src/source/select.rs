@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{ModuleSources, SourcedModule};
+use super::{ModuleSources, Reserve, SourcedModule};
 use crate::error::{Error, Result};
 use crate::kernel::{KernelRelease, ModuleName};
 
@@ -37,22 +37,58 @@ pub(crate) struct Selection {
     pub(crate) missing_optional: Vec<ModuleName>,
 }
 
-/// Selects the closure of `required` over `depends=`.
+/// Where modules are to be had.
+#[derive(Clone, Copy)]
+pub(crate) struct Offer<'a> {
+    /// The sources that were given.
+    pub(crate) sources: &'a ModuleSources,
+    /// What serves where they have none.
+    pub(crate) reserve: &'a dyn Reserve,
+    /// Groups of modules that must come from one build.
+    pub(crate) same_build: &'a [Vec<ModuleName>],
+}
+
+impl Offer<'_> {
+    /// The module `name` for `release`, from the sources, or else from the reserve: but not beside one of the same build that
+    /// the sources hold, and none that is `optional` where there are sources.
+    ///
+    /// # Errors
+    /// As [`ModuleSources::find`] and [`Reserve::find`].
+    pub(crate) fn find(
+        &self,
+        name: &ModuleName,
+        release: &KernelRelease,
+        optional: bool,
+    ) -> Result<Option<SourcedModule>> {
+        match self.sources.find(name, release)? {
+            Some(sourced) => Ok(Some(sourced)),
+            None if optional && !self.sources.is_empty() => Ok(None),
+            None if self.mate_in_sources(name).is_some() => Ok(None),
+            None => self.reserve.find(name, release),
+        }
+    }
+
+    /// A module of the same build as `name` that the sources hold.
+    fn mate_in_sources(&self, name: &ModuleName) -> Option<&ModuleName> {
+        let groups = self.same_build.iter().filter(|group| group.contains(name));
+        groups.flatten().find(|mate| *mate != name && self.sources.holds(mate))
+    }
+}
+
+/// Selects the closure of `required` over `depends=` from what is on `offer`.
 ///
-/// `installed`: the image's modules, each with its dependencies. They stay, unless one of the groups in `same_build`
+/// `installed`: the image's modules, each with its dependencies. They stay, unless one of the groups of the same build
 /// holds them together with a module that is put in: then those of that group that the image has are replaced.
 ///
 /// # Errors
-/// Usage when a module is neither in the image nor in the sources, naming the chain that leads to it; and as
-/// [`ModuleSources::find`].
+/// Usage when a module is neither in the image nor on offer, naming the chain that leads to it; and as [`Offer::find`].
 pub(crate) fn select(
-    sources: &ModuleSources,
+    offer: Offer<'_>,
     release: &KernelRelease,
     required: &[Required],
-    same_build: &[Vec<ModuleName>],
     installed: &BTreeMap<ModuleName, Vec<ModuleName>>,
 ) -> Result<Selection> {
-    let world = World { sources, release, same_build, installed };
+    let world = World { offer, release, installed };
     let mut state = State::default();
     for wish in required.iter().filter(|wish| !wish.optional) {
         if let Missing::Yes(error) = world.resolve(&mut state, wish)? {
@@ -78,9 +114,8 @@ enum Missing {
 }
 
 struct World<'a> {
-    sources: &'a ModuleSources,
+    offer: Offer<'a>,
     release: &'a KernelRelease,
-    same_build: &'a [Vec<ModuleName>],
     installed: &'a BTreeMap<ModuleName, Vec<ModuleName>>,
 }
 
@@ -108,7 +143,7 @@ impl World<'_> {
                 state.kept.insert(task.name, task.reason);
                 continue;
             }
-            let Some(sourced) = self.sources.find(&task.name, self.release)? else {
+            let Some(sourced) = self.offer.find(&task.name, self.release, wish.optional)? else {
                 return Ok(Missing::Yes(self.missing(&task, wish)));
             };
             let depends = sourced.module.modinfo.depends.as_deref().unwrap_or_default();
@@ -121,7 +156,7 @@ impl World<'_> {
 
     /// The image's modules that must be replaced because `task` is put in.
     fn group_mates(&self, task: &Task) -> Vec<Task> {
-        let groups = self.same_build.iter().filter(|group| group.contains(&task.name));
+        let groups = self.offer.same_build.iter().filter(|group| group.contains(&task.name));
         let mates = groups.flatten().filter(|mate| **mate != task.name && self.installed.contains_key(*mate));
         let mate_task = |mate: &ModuleName| Task {
             name: mate.clone(),
@@ -134,7 +169,10 @@ impl World<'_> {
 
     fn missing(&self, task: &Task, wish: &Required) -> Error {
         let name = &task.name;
-        let searched = self.sources.described();
+        let searched = match self.offer.sources.is_empty() {
+            true => "what was put in before".to_owned(),
+            false => self.offer.sources.described(),
+        };
         if task.must_inject {
             let partner = task.chain.last().map_or("its partner", ModuleName::as_str);
             return Error::usage(format!(
@@ -147,7 +185,7 @@ impl World<'_> {
             Some((first, rest)) if !rest.is_empty() => format!("{first} needs {}, which", rest.join(", which needs ")),
             _ => name.to_string(),
         };
-        let (problem, remedy) = if self.sources.is_empty() {
+        let (mut problem, remedy) = if self.offer.sources.is_empty() {
             (
                 "is not in the image, and no source of modules was given".to_owned(),
                 "say with --modules where modules are: the build_dir of your OpenWrt build, another folder, or an archive"
@@ -161,6 +199,10 @@ impl World<'_> {
                 ),
             )
         };
+        if let Some(reason) = self.offer.reserve.why_not(name, self.release) {
+            problem.push_str("; ");
+            problem.push_str(&reason);
+        }
         Error::usage(format!("{subject} {problem} (asked for by {})", wish.reason)).remedy(remedy)
     }
 }

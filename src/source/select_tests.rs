@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::ErrorKind;
 use crate::kernel::test_module::{Tiny, fixture_archive};
+use crate::source::{NoReserve, Reserve};
 
 fn name(text: &str) -> ModuleName {
     ModuleName::new(text)
@@ -36,7 +37,66 @@ fn tiny_sources(descriptions: &[(&str, &'static str)]) -> (tempfile::TempDir, Mo
 
 fn chosen(sources: &ModuleSources, required: &[Required], groups: &[&[&str]], installed: &[&str]) -> Result<Selection> {
     let groups: Vec<Vec<ModuleName>> = groups.iter().map(|group| group.iter().map(|n| name(n)).collect()).collect();
-    select(sources, &KernelRelease::new("6.12.117"), required, &groups, &modules(installed))
+    let offer = Offer { sources, reserve: &NoReserve, same_build: &groups };
+    select(offer, &KernelRelease::new("6.12.117"), required, &modules(installed))
+}
+
+/// Modules of no source, each with what it depends on.
+struct AtHand(Vec<(&'static str, &'static str)>);
+
+impl Reserve for AtHand {
+    fn find(&self, name: &ModuleName, _release: &KernelRelease) -> Result<Option<SourcedModule>> {
+        let Some((_, depends)) = self.0.iter().find(|(at_hand, _)| *at_hand == name.as_str()) else { return Ok(None) };
+        let bytes = Tiny { depends, flags: &[], ..Tiny::default() }.build();
+        let module = crate::kernel::Module::parse(&bytes)?;
+        let (name, origin) = (name.clone(), format!("at hand » {name}.ko"));
+        Ok(Some(SourcedModule { name, origin, bytes, module, is_release_known: true, source_sha256: None }))
+    }
+
+    fn why_not(&self, name: &ModuleName, _release: &KernelRelease) -> Option<String> {
+        (name.as_str() == "gone").then(|| "it is gone".to_owned())
+    }
+}
+
+#[test]
+fn what_no_source_has_comes_from_what_is_at_hand_but_not_beside_another_build() {
+    let release = KernelRelease::new("6.12.117");
+    let at_hand = AtHand(vec![
+        ("user", "depends=provider"),
+        ("provider", "depends="),
+        ("core", "depends="),
+        ("ib", "depends=core"),
+    ]);
+    let groups = [vec![name("core"), name("ib")]];
+    let choose = |sources: &ModuleSources, required: &[Required], installed: &[&str]| {
+        let offer = Offer { sources, reserve: &at_hand, same_build: &groups };
+        select(offer, &release, required, &modules(installed))
+    };
+    let origins = |selection: &Selection| -> Vec<String> {
+        selection
+            .modules
+            .iter()
+            .map(|selected| selected.sourced.origin.rsplit('/').next().unwrap().to_owned())
+            .collect()
+    };
+    let none = ModuleSources::open(&[]).unwrap();
+    let found = choose(&none, &[wish("user", false), wish("ib", true)], &["core:"]).unwrap();
+    assert_eq!(origins(&found), ["provider.ko", "user.ko", "core.ko", "ib.ko"].map(|file| format!("at hand » {file}")));
+
+    let (_folder, sources) = tiny_sources(&[("user", "depends=provider"), ("ib", "depends=core")]);
+    let found = choose(&sources, &[wish("user", false), wish("provider", true)], &[]).unwrap();
+    assert_eq!(origins(&found), ["at hand » provider.ko", "user.ko"]);
+    let optional = choose(&sources, &[wish("provider", true)], &[]).unwrap();
+    assert_eq!(optional.missing_optional, [name("provider")], "what the sources leave out is left out");
+    for installed in [&["core:"][..], &[]] {
+        let error = choose(&sources, &[wish("ib", false)], installed).unwrap_err();
+        assert!(error.message().contains("core"), "{error}");
+    }
+    let error = choose(&none, &[wish("gone", false)], &[]).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "gone is not in the image, and no source of modules was given; it is gone (asked for by overlay test)"
+    );
 }
 
 fn told(selection: &Selection) -> Vec<String> {

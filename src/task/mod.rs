@@ -5,6 +5,7 @@ mod authenticity;
 mod batch;
 mod demo;
 mod digests;
+mod earlier_modules;
 mod event;
 mod evidence;
 mod expand;

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{KernelRelease, ModuleName};
 use crate::openwrt::{MODULES_DIRECTORY, ModuleDirectory, System};
 use crate::plan::{Finding, Severity};
-use crate::source::{ModuleSources, Required};
+use crate::source::{Offer, Required};
 
 /// What becomes of the image's modules.
 #[derive(Debug, Clone, Default)]
@@ -59,15 +59,15 @@ impl ModuleSet {
         })
     }
 
-    /// Whether the sources have every module for `release`.
+    /// Whether every module is on `offer` for `release`.
     ///
     /// # Errors
-    /// Usage, naming each that they have not; io.
-    pub(super) fn check_sources(&self, sources: &ModuleSources, release: &KernelRelease) -> Result<()> {
+    /// Usage, naming each that is not; io.
+    pub(super) fn check_offer(&self, offer: Offer<'_>, release: &KernelRelease) -> Result<()> {
         let mut missing = Vec::new();
         let mut misfit = None;
         for name in self.replaced.keys() {
-            match sources.find(name, release) {
+            match offer.find(name, release, false) {
                 Ok(Some(_)) => {}
                 Ok(None) => missing.push(name.as_str()),
                 Err(error) if error.kind() == ErrorKind::Io => return Err(error),
@@ -80,6 +80,7 @@ impl ModuleSet {
         if missing.is_empty() {
             return Ok(());
         }
+        let sources = offer.sources;
         let searched = match sources.is_empty() {
             true => "there, since no source of modules was given".to_owned(),
             false => format!("in {}", sources.described()),
@@ -130,6 +131,7 @@ fn unseen(directory: &ModuleDirectory) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::openwrt::testing::MemoryFilesystem;
+    use crate::source::{ModuleSources, NoReserve};
 
     fn set(files: &[&str], old: Option<&str>, new: &str, replace: bool) -> Result<ModuleSet> {
         let mut root = MemoryFilesystem::openwrt();
@@ -179,8 +181,9 @@ mod tests {
     #[test]
     fn every_module_that_the_sources_lack_is_named() {
         let found = set(&["6.6.1/a.ko", "6.6.1/b-c.ko"], Some("6.6.1"), "6.12.117", true).unwrap();
-        let error =
-            found.check_sources(&ModuleSources::open(&[]).unwrap(), &KernelRelease::new("6.12.117")).unwrap_err();
+        let sources = ModuleSources::open(&[]).unwrap();
+        let offer = Offer { sources: &sources, reserve: &NoReserve, same_build: &[] };
+        let error = found.check_offer(offer, &KernelRelease::new("6.12.117")).unwrap_err();
         assert!(error.message().starts_with("2 of the 2 modules in the image cannot be replaced"), "{error}");
         assert!(error.message().ends_with("no source of modules was given: a, b_c"), "{error}");
     }

@@ -19,6 +19,7 @@ use crate::recipe::{CommandLineWishes, Recipe, RootfsSize};
 use crate::seal;
 use crate::verify::{self, Expectations, Report};
 
+use super::earlier_modules::EarlierModules;
 use super::history::{self, Earlier};
 use super::identity::Rekeying;
 use super::kernel_swap::{self, KernelSwap};
@@ -28,7 +29,7 @@ use super::scene::{Located, Scene};
 use super::settlement::{KernelChange, Recorded, Settler};
 use super::shelf::Shelf;
 use super::unpacked::UnpackedKernels;
-use super::wishes::{expectations, wishes};
+use super::wishes::{Stock, expectations, wishes};
 use super::{Input, ModuleRow, PackageRow, evidence, tree};
 
 /// An image or tree that was looked at.
@@ -225,7 +226,9 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
     let packages = opened.shelf.chosen(resolved, &wished.packages, &system, version)?;
     wanted.extend(packages.paths().map(str::to_owned));
     system = read(&wanted)?;
-    let found = wishes(resolved, &system, &release, keep_debug, &set, packages, &opened.shelf);
+    let reserve = EarlierModules { opened, root, keep_debug };
+    let stock = Stock { set: &set, reserve: &reserve, keep_debug };
+    let found = wishes(resolved, &system, &release, &stock, packages, &opened.shelf);
     let mut wishes = match opened.earlier {
         // What the earlier patch put in counts for nothing here, though it is there.
         Some(_) => found.at(|| "as it was before the patch that this one takes the place of".to_owned())?,

@@ -10,7 +10,7 @@ use crate::openwrt::System;
 use crate::overlay::Resolved;
 use crate::package::Chosen;
 use crate::plan::{Content, FileWish, Finding, Managed, ModuleWish, PackageWishes, Severity, Wishes};
-use crate::source::{self, ModuleSources, Required, Selected};
+use crate::source::{self, ModuleSources, Offer, Required, Reserve, Selected};
 use crate::userland::is_program;
 use crate::verify::Expectations;
 
@@ -38,6 +38,16 @@ fn is_elf(wish: &FileWish) -> bool {
     matches!(&wish.content, Content::File(bytes) if is_program(bytes))
 }
 
+/// What modules are chosen by, beside the sources.
+pub(super) struct Stock<'a> {
+    /// Which of the image's modules are replaced because its kernel is.
+    pub(super) set: &'a ModuleSet,
+    /// What serves where no source has a module.
+    pub(super) reserve: &'a dyn Reserve,
+    /// Whether debug sections stay.
+    pub(super) keep_debug: bool,
+}
+
 /// The modules that are needed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ModuleChoice {
@@ -51,7 +61,7 @@ pub(super) struct ModuleChoice {
 
 /// Chooses the modules for the image and joins them with the other wishes.
 ///
-/// `set` tells which of the image's modules are replaced because its kernel is; the modules of `packages` count as there.
+/// The modules of `packages` count as there.
 ///
 /// # Errors
 /// A module that is neither in the image nor on offer, or that was built for another kernel.
@@ -59,11 +69,12 @@ pub(super) fn wishes(
     resolved: &Resolved,
     system: &System,
     release: &KernelRelease,
-    keep_debug: bool,
-    set: &ModuleSet,
+    stock: &Stock<'_>,
     packages: PackageWishes,
     shelf: &Shelf,
 ) -> Result<Wishes> {
+    let set = stock.set;
+
     let required = resolved.required.iter().map(|(name, reason, optional)| Required {
         name: name.clone(),
         reason: reason.clone(),
@@ -75,11 +86,11 @@ pub(super) fn wishes(
         required: required.chain(set.required()).collect(),
         same_build: resolved.same_build.clone(),
         release: release.clone(),
-        keep_debug,
+        keep_debug: stock.keep_debug,
         replaced: (set.replaced.clone(), set.replaces_all),
         packages: brought.map(|own| (own.name.clone(), own.version.clone(), own.source.clone())).collect(),
     };
-    let choice = shelf.modules(question.clone(), || choose(&question, system, set, &packages))?;
+    let choice = shelf.modules(question.clone(), || choose(&question, system, stock, &packages))?;
     let mut wishes = Wishes {
         autoload: loadable(resolved, &choice.missing_optional),
         files: resolved.files.clone(),
@@ -103,18 +114,19 @@ pub(super) fn wishes(
 fn choose(
     question: &ModuleQuestion,
     system: &System,
-    set: &ModuleSet,
+    stock: &Stock<'_>,
     packages: &PackageWishes,
 ) -> Result<ModuleChoice> {
-    let release = &question.release;
+    let (release, set) = (&question.release, stock.set);
     let sources = ModuleSources::open(&question.sources)?;
-    set.check_sources(&sources, release)?;
+    let offer = Offer { sources: &sources, reserve: stock.reserve, same_build: &question.same_build };
+    set.check_offer(offer, release)?;
     let mut installed = if set.replaces_all { BTreeMap::new() } else { installed(system, release) };
     for (name, bytes) in packages.modules(release) {
         let depends = Module::parse(bytes).at(|| format!("{name}.ko of a package"))?.modinfo.depends;
         installed.insert(name, depends.unwrap_or_default());
     }
-    let selection = source::select(&sources, release, &question.required, &question.same_build, &installed)?;
+    let selection = source::select(offer, release, &question.required, &installed)?;
     let mut modules = Vec::new();
     for selected in selection.modules {
         let mut wish = module_wish(selected, question.keep_debug)?;
@@ -177,7 +189,7 @@ fn left_out(name: &ModuleName) -> Finding {
 fn module_wish(selected: Selected, keep_debug: bool) -> Result<ModuleWish> {
     let Selected { sourced, reason } = selected;
     let file_name = sourced.file_name();
-    let source_sha256 = sha256_hex(&sourced.bytes);
+    let source_sha256 = sourced.source_sha256.unwrap_or_else(|| sha256_hex(&sourced.bytes));
     let bytes = match keep_debug {
         true => sourced.bytes,
         false => strip(&sourced.bytes).at(|| sourced.origin.clone())?,
@@ -194,6 +206,7 @@ mod tests {
     use crate::overlay::resolve;
     use crate::plan::{self, Change};
     use crate::recipe::{CommandLineWishes, Recipe};
+    use crate::source::NoReserve;
 
     /// What package-feed changes in `root`.
     fn feed(root: &mut MemoryFilesystem, settings: &[&str]) -> Result<Vec<(String, String)>> {
@@ -206,8 +219,7 @@ mod tests {
             &resolved,
             &system,
             &release,
-            false,
-            &ModuleSet::default(),
+            &Stock { set: &ModuleSet::default(), reserve: &NoReserve, keep_debug: false },
             PackageWishes::default(),
             &Shelf::default(),
         )?;

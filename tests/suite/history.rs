@@ -421,18 +421,3 @@ fn a_damaged_record_is_told_by_every_command_and_nothing_is_written() {
     assert!(refused.stderr.contains("cannot be unpacked"), "{refused}");
     assert!(!site.path().join("out").exists());
 }
-
-#[test]
-fn a_second_patch_that_lacks_the_modules_of_the_first_says_that_it_takes_its_place() {
-    let folder = tempfile::tempdir().unwrap();
-    let (image, modules) = (fixture("openwrt-mini-ib-ext4-combined.img.gz"), fixture_modules());
-    let line = format!("patch {} --modules {} --overlay infinihost -o a.img.gz", image.display(), modules.display());
-    ibwrt(folder.path(), line.split_whitespace()).expect_status(0);
-    let ran = ibwrt(folder.path(), "patch a.img.gz --overlay infinihost -o b.img.gz".split_whitespace());
-    let ran = ran.expect_status(2);
-    assert!(
-        ran.says("as it was before the patch that this one takes the place of: ib_mthca is not in the image"),
-        "{ran}"
-    );
-    assert!(ran.stderr.contains("--modules"), "{ran}");
-}

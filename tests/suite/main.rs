@@ -34,6 +34,7 @@ mod rekey;
 mod rootdir;
 mod rootfs;
 mod sbom;
+mod second_patch;
 mod shards;
 mod signing;
 mod slurm;

@@ -32,6 +32,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("modinfo", "kmod"),
     ("mount", "mount"),
     ("munged", "munge"),
+    ("objcopy", "binutils"),
     ("partx", "util-linux"),
     ("pigz", "pigz"),
     ("python3", "python3"),
