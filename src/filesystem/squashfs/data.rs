@@ -1,12 +1,13 @@
 //! New data blocks and fragments.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::compressor::Compressor;
 use super::inode::{Content, NO_FRAGMENT};
+use super::packer::Packer;
 use super::superblock::{NO_FRAGMENTS, PLAIN_DATA, PLAIN_FRAGMENTS, Superblock};
 use super::tables::{Fragment, PLAIN};
 use super::tree::Id;
@@ -22,12 +23,15 @@ pub(super) struct NewData {
     pub(super) fragments: Vec<Fragment>,
 }
 
-/// What becomes of the last fragment block, in which there is room for more.
+/// How an ELF file begins.
+const ELF: &[u8] = b"\x7FELF";
+
+/// What becomes of the last fragment blocks, in which there is room for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Last {
-    /// It is stored.
+    /// They are stored.
     Stored,
-    /// It waits for further files; those in it are not among [`NewData::contents`].
+    /// They wait for further files; those in them are not among [`NewData::contents`].
     Open,
 }
 
@@ -44,7 +48,7 @@ struct Piece<'a> {
 /// relocatable one, as every kernel module is, are still open: of 22 blocks of modules the filter shortened none.
 fn branches(bytes: &[u8]) -> bool {
     let kind = bytes.get(16..18);
-    bytes.starts_with(b"\x7FELF") && (kind == Some(&[2, 0]) || kind == Some(&[3, 0]))
+    bytes.starts_with(ELF) && (kind == Some(&[2, 0]) || kind == Some(&[3, 0]))
 }
 
 /// Packs `files`, whose blocks will begin at byte `start` of the volume, beside `fragments` older fragment blocks.
@@ -53,22 +57,15 @@ fn branches(bytes: &[u8]) -> bool {
 /// The packer fails, or a number grows beyond what the format can hold.
 pub(super) fn pack(
     files: &[(Id, &[u8])],
-    compressor: &Compressor,
+    packer: Packer<'_>,
     superblock: &Superblock,
     start: u64,
     fragments: usize,
     last: Last,
 ) -> Result<NewData> {
-    let Cut { mut pieces, mut contents, shared } = cut(files, superblock, fragments)?;
-    let open = match last {
-        Last::Open => shared.files,
-        Last::Stored => Vec::new(),
-    };
-    if last == Last::Stored && !shared.piece.bytes.is_empty() {
-        pieces.push(shared.piece);
-    }
-    let packed: Vec<Result<Option<Vec<u8>>>> =
-        pieces.par_iter().map(|piece| pack_piece(piece, compressor, superblock)).collect();
+    let Cut { pieces, mut contents, open } = Cut::of(files, superblock, fragments, last)?;
+    let packed: Vec<Result<Option<Arc<[u8]>>>> =
+        pieces.par_iter().map(|piece| pack_piece(piece, packer, superblock)).collect();
     let mut data = NewData { bytes: Vec::new(), contents: BTreeMap::new(), fragments: Vec::new() };
     for (piece, packed) in pieces.iter().zip(packed) {
         let place = start + data.bytes.len() as u64;
@@ -105,8 +102,8 @@ fn beyond() -> Error {
 struct Cut<'a> {
     pieces: Vec<Piece<'a>>,
     contents: Vec<Content>,
-    /// The last fragment block.
-    shared: Shared<'a>,
+    /// The places in the list of files of those whose fragment block is not among the pieces yet.
+    open: BTreeSet<usize>,
 }
 
 /// A fragment block in the making.
@@ -122,46 +119,69 @@ impl Shared<'_> {
     }
 }
 
-/// Cuts the files into blocks. Files shorter than a block share fragment blocks, unless the filesystem has none.
-fn cut<'a>(files: &[(Id, &'a [u8])], superblock: &Superblock, fragments: usize) -> Result<Cut<'a>> {
-    let block = superblock.block_length();
-    let mut pieces = Vec::new();
-    let mut contents = Vec::new();
-    let mut shared = Shared::new();
-    let mut number = u32::try_from(fragments).map_err(|_| beyond())?;
-    for (index, (_, bytes)) in files.iter().enumerate() {
-        let size = bytes.len() as u64;
-        let mut content = Content { start: 0, size, sparse: 0, fragment: NO_FRAGMENT, offset: 0, blocks: Vec::new() };
-        if bytes.is_empty() {
-            // No blocks at all.
-        } else if bytes.len() >= block || superblock.has(NO_FRAGMENTS) {
-            let branches = branches(bytes);
-            let piece = |bytes: &'a [u8]| Piece { bytes: bytes.into(), file: Some(index), branches };
-            pieces.extend(bytes.chunks(block).map(piece));
-        } else {
-            if shared.piece.bytes.len() + bytes.len() > block {
-                pieces.push(std::mem::replace(&mut shared, Shared::new()).piece);
-                number = number.checked_add(1).ok_or_else(beyond)?;
+/// The fragment block that a file shorter than a block shares with others: 0, that of programs, modules and longer files, or
+/// 1, that of short texts. Like packs well with like; and a host's own settings, which are short texts, do not make
+/// what is alike in every host be packed with them.
+fn sharing(bytes: &[u8], block: usize) -> usize {
+    usize::from(!bytes.starts_with(ELF) && bytes.len() <= block / 4)
+}
+
+impl<'a> Cut<'a> {
+    /// Cuts the files into blocks. Files shorter than a block share fragment blocks, unless the filesystem has none.
+    fn of(files: &[(Id, &'a [u8])], superblock: &Superblock, fragments: usize, last: Last) -> Result<Self> {
+        let block = superblock.block_length();
+        let mut cut = Cut { pieces: Vec::new(), contents: Vec::new(), open: BTreeSet::new() };
+        let mut number = u32::try_from(fragments).map_err(|_| beyond())?;
+        let mut open = [Shared::new(), Shared::new()];
+        for (index, (_, bytes)) in files.iter().enumerate() {
+            let size = bytes.len() as u64;
+            let mut content =
+                Content { start: 0, size, sparse: 0, fragment: NO_FRAGMENT, offset: 0, blocks: Vec::new() };
+            if bytes.is_empty() {
+                // No blocks at all.
+            } else if bytes.len() >= block || superblock.has(NO_FRAGMENTS) {
+                let branches = branches(bytes);
+                let piece = |bytes: &'a [u8]| Piece { bytes: bytes.into(), file: Some(index), branches };
+                cut.pieces.extend(bytes.chunks(block).map(piece));
+            } else if let Some(shared) = open.get_mut(sharing(bytes, block)) {
+                if shared.piece.bytes.len() + bytes.len() > block {
+                    cut.close(std::mem::replace(shared, Shared::new()), &mut number)?;
+                }
+                content.offset = u32::try_from(shared.piece.bytes.len()).map_err(|_| beyond())?;
+                shared.piece.bytes.to_mut().extend(*bytes);
+                shared.piece.branches |= branches(bytes);
+                shared.files.push(index);
             }
-            content.fragment = number;
-            content.offset = u32::try_from(shared.piece.bytes.len()).map_err(|_| beyond())?;
-            shared.piece.bytes.to_mut().extend(*bytes);
-            shared.piece.branches |= branches(bytes);
-            shared.files.push(index);
+            cut.contents.push(content);
         }
-        contents.push(content);
+        for shared in open.into_iter().filter(|shared| !shared.files.is_empty()) {
+            match last {
+                Last::Open => cut.open.extend(shared.files),
+                Last::Stored => cut.close(shared, &mut number)?,
+            }
+        }
+        Ok(cut)
     }
-    Ok(Cut { pieces, contents, shared })
+
+    /// Adds a fragment block, which gets `number`, the next one's after it.
+    fn close(&mut self, shared: Shared<'a>, number: &mut u32) -> Result<()> {
+        for file in shared.files {
+            self.contents.get_mut(file).ok_or_else(beyond)?.fragment = *number;
+        }
+        self.pieces.push(shared.piece);
+        *number = number.checked_add(1).ok_or_else(beyond)?;
+        Ok(())
+    }
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-fn pack_piece(piece: &Piece<'_>, compressor: &Compressor, superblock: &Superblock) -> Result<Option<Vec<u8>>> {
+fn pack_piece(piece: &Piece<'_>, packer: Packer<'_>, superblock: &Superblock) -> Result<Option<Arc<[u8]>>> {
     let plain = match piece.file {
         Some(_) => superblock.has(PLAIN_DATA) || is_zero(&piece.bytes),
         None => superblock.has(PLAIN_FRAGMENTS),
     };
-    if plain { Ok(None) } else { compressor.pack(&piece.bytes, piece.branches) }
+    if plain { Ok(None) } else { packer.pack(&piece.bytes, piece.branches) }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::compressor::Compressor;
 use super::fields::Fields;
+use super::packer::Packer;
 use crate::error::{Error, Result};
 use crate::image::Volume;
 
@@ -146,7 +147,7 @@ impl Stream<'_, '_> {
 
 /// Packs a table, block by block.
 pub(super) struct Writer<'a> {
-    compressor: &'a Compressor,
+    packer: Packer<'a>,
     plain: bool,
     pending: Vec<u8>,
     packed: Vec<u8>,
@@ -154,8 +155,8 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// An empty table, stored as it is when `plain`.
-    pub(super) fn new(compressor: &'a Compressor, plain: bool) -> Self {
-        Self { compressor, plain, pending: Vec::new(), packed: Vec::new() }
+    pub(super) fn new(packer: Packer<'a>, plain: bool) -> Self {
+        Self { packer, plain, pending: Vec::new(), packed: Vec::new() }
     }
 
     /// Where the next byte goes: the place of its block from the table's start on, and its offset in that block.
@@ -181,7 +182,7 @@ impl<'a> Writer<'a> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let packed = if self.plain { None } else { self.compressor.pack(&self.pending, false)? };
+        let packed = if self.plain { None } else { self.packer.pack(&self.pending, false)? };
         let mark = if packed.is_none() { PLAIN } else { 0 };
         let bytes = packed.as_deref().unwrap_or(&self.pending);
         let length =
@@ -208,8 +209,8 @@ impl<'a> Writer<'a> {
 ///
 /// # Errors
 /// The packer fails.
-pub(super) fn indexed(compressor: &Compressor, plain: bool, bytes: &[u8], place: u64) -> Result<(Vec<u8>, u64)> {
-    let mut writer = Writer::new(compressor, plain);
+pub(super) fn indexed(packer: Packer<'_>, plain: bool, bytes: &[u8], place: u64) -> Result<(Vec<u8>, u64)> {
+    let mut writer = Writer::new(packer, plain);
     let mut index = Vec::new();
     for block in bytes.chunks(BLOCK) {
         index.extend((place + writer.position().0).to_le_bytes());

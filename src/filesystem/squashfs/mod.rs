@@ -12,6 +12,7 @@ mod fields;
 mod inode;
 mod metadata;
 mod overlay;
+mod packer;
 mod proven;
 mod readback;
 mod superblock;
@@ -32,6 +33,7 @@ use inode::NO_XATTRS;
 use metadata::Reader;
 pub(crate) use overlay::LiveOverlay;
 pub(super) use overlay::overlay_start;
+use packer::{Packed, Packer};
 pub(super) use proven::Proven;
 use superblock::Superblock;
 use tables::Tables;
@@ -56,6 +58,7 @@ pub(super) struct Squashfs {
     volume: Volume,
     superblock: Superblock,
     compressor: Compressor,
+    packed: Packed,
     tables: Tables,
     tree: Tree,
     cache: Cache,
@@ -84,9 +87,13 @@ impl Squashfs {
         let tables = Tables::read(&mut reader, &superblock)?;
         let tree = Tree::read(&mut reader, &superblock, &tables)?;
         let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
-        let cache = Cache::default();
+        let (packed, cache) = (Packed::default(), Cache::default());
         let data_end = superblock.inode_table;
-        Ok(Self { volume, superblock, compressor, tables, tree, cache, epoch, edited: false, data_end })
+        Ok(Self { volume, superblock, compressor, packed, tables, tree, cache, epoch, edited: false, data_end })
+    }
+
+    fn packer(&self) -> Packer<'_> {
+        Packer { compressor: &self.compressor, packed: &self.packed }
     }
 
     fn contents(&self) -> Contents<'_> {

@@ -3,12 +3,13 @@
 use super::Squashfs;
 use super::content::Cache;
 use super::data::Last;
+use super::packer::Packed;
 use super::tree::Body;
 use super::writer::check_room;
 use crate::error::{Error, Result};
 use crate::filesystem::{Trunk, VolumeFilesystem};
 
-/// A squashfs with edits whose blocks are stored. The last fragment block, which more files may share, is not; neither are
+/// A squashfs with edits whose blocks are stored. The last fragment blocks, which more files may share, are not; neither are
 /// the tables.
 pub(super) struct Settled(Squashfs);
 
@@ -33,6 +34,7 @@ impl Settled {
             node.body = Body::Stored(content);
         }
         edited.cache = Cache::default();
+        edited.packed = Packed::remembering();
         edited.volume = edited.volume.founded();
         Ok(Self(edited))
     }
@@ -40,11 +42,12 @@ impl Settled {
 
 impl Trunk for Settled {
     fn branch(&self) -> Result<Box<dyn VolumeFilesystem>> {
-        let Squashfs { volume, superblock, compressor, tables, tree, epoch, edited, data_end, .. } = &self.0;
+        let Squashfs { volume, superblock, compressor, packed, tables, tree, epoch, edited, data_end, .. } = &self.0;
         Ok(Box::new(Squashfs {
             volume: volume.clone(),
             superblock: superblock.clone(),
             compressor: compressor.clone(),
+            packed: packed.clone(),
             tables: tables.clone(),
             tree: tree.clone(),
             cache: Cache::default(),

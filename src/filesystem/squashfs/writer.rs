@@ -58,7 +58,7 @@ impl Squashfs {
     pub(super) fn pack(&self, last: Last) -> Result<NewData> {
         let files = pending(&self.tree)?;
         let fragments = self.tables.fragments.len();
-        data::pack(&files, &self.compressor, &self.superblock, self.data_end, fragments, last)
+        data::pack(&files, self.packer(), &self.superblock, self.data_end, fragments, last)
     }
 }
 
@@ -202,7 +202,7 @@ fn directories(tree: &Tree, above_root: u32) -> Result<Vec<(Id, u32)>> {
 /// All tables, from byte `place` on, and the superblock that leads to them.
 fn tables(edited: &mut Squashfs, data: &NewData, place: u64) -> Result<(Vec<u8>, Superblock)> {
     let before = &edited.superblock;
-    let compressor = &edited.compressor;
+    let packer = edited.packer();
     let plain = before.has(PLAIN_INODES);
     let links = edited.tree.references()?;
     let count = u32::try_from(links.len()).unwrap_or(u32::MAX);
@@ -211,8 +211,8 @@ fn tables(edited: &mut Squashfs, data: &NewData, place: u64) -> Result<(Vec<u8>,
         data,
         links,
         ids: Ids::new(&edited.tables.ids),
-        inodes: Writer::new(compressor, plain),
-        directories: Writer::new(compressor, plain),
+        inodes: Writer::new(packer, plain),
+        directories: Writer::new(packer, plain),
         written: BTreeMap::new(),
     };
     // As mksquashfs does: what is above the root is one number behind the last.
@@ -253,7 +253,7 @@ fn rest(edited: &Squashfs, superblock: &mut Superblock, bytes: &mut Vec<u8>, exp
     let beyond = || Error::unsupported("squashfs: a table grows beyond what the format can hold");
     let (plain, plain_ids) = (superblock.has(PLAIN_INODES), superblock.has(PLAIN_INODES | PLAIN_IDS));
     let mut add = |plain: bool, table: &[u8]| {
-        let (packed, index) = indexed(&edited.compressor, plain, table, start + bytes.len() as u64)?;
+        let (packed, index) = indexed(edited.packer(), plain, table, start + bytes.len() as u64)?;
         bytes.extend(packed);
         Ok(index)
     };
