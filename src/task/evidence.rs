@@ -95,6 +95,9 @@ pub(super) fn read_system(scene: &Scene, wanted: &[String]) -> Result<System, St
 
 /// The programs that are expected, linked; none where the filesystem cannot be opened, which other checks say.
 fn programs(scene: &Scene, system: &System, expectations: &Expectations) -> Vec<Program> {
+    if expectations.programs.is_empty() && expectations.tools.is_empty() {
+        return Vec::new();
+    }
     let root = scene.root.as_ref().ok().and_then(|located| scene.medium.filesystem(located).ok());
     root.map(|mut root| linked(root.as_mut(), system, expectations)).unwrap_or_default()
 }

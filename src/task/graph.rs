@@ -40,9 +40,9 @@ pub(crate) fn graph(
     let given = kernel.map(GivenKernel::read).transpose()?;
     let scene = Scene::survey(Medium::open(input, progress)?, given.as_ref());
     scene.check_given(given.as_ref()).at(place)?;
-    let root = scene.readable_root().at(place)?;
+    let root = scene.found_root().at(place)?;
     let kernel = read_kernel(&scene).at(place)?;
-    let system = System::read(scene.medium.filesystem(root)?.as_mut(), &[]).at(place)?;
+    let system = System::read(scene.medium.filesystem(root).at(place)?.as_mut(), &[]).at(place)?;
     let directory = system.module_directory(&kernel.release).ok_or_else(|| {
         let there: Vec<&str> = system.module_directories.iter().map(|directory| directory.release.as_str()).collect();
         Error::corrupt(format!(

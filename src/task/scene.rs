@@ -141,25 +141,22 @@ impl Scene {
     /// The root partition, if its filesystem can be edited.
     ///
     /// # Errors
-    /// As [`Scene::readable_root`]; unsupported when it can only be read.
+    /// As [`Scene::found_root`]; unsupported when it can only be read. What else is wrong with it is said when it is opened.
     pub(super) fn editable_root(&self) -> Result<&Located> {
-        let root = self.readable_root()?;
+        let root = self.found_root()?;
         self.medium.check_editable(root)?;
         Ok(root)
     }
 
-    /// The root partition, if its filesystem can be read.
+    /// The root partition.
     ///
     /// # Errors
-    /// Corrupt when there is none; unsupported when it is of a kind that cannot be read.
-    pub(super) fn readable_root(&self) -> Result<&Located> {
-        let root = self.root.as_ref().map_err(|reason| {
+    /// Corrupt when there is none.
+    pub(super) fn found_root(&self) -> Result<&Located> {
+        self.root.as_ref().map_err(|reason| {
             Error::corrupt(format!("no root filesystem found: {reason}"))
                 .remedy("ibwrt inspect IMAGE shows what is in the partitions")
-        })?;
-        // Opening names the reason in the words of the filesystem itself.
-        self.medium.filesystem(root)?;
-        Ok(root)
+        })
     }
 
     /// Release of the image's kernel.

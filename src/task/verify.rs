@@ -35,7 +35,7 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
     let kernel = named.as_deref().map(GivenKernel::read).transpose()?;
     let scene = Scene::survey(medium, kernel.as_ref());
     scene.check_given(kernel.as_ref()).at(place)?;
-    scene.readable_root().at(place)?;
+    let root = scene.found_root().at(place)?;
     let mut expectations = expectations(&resolved);
     expectations.identity = recipe.identity_seed()?.map(|seed| DiskIdentity::derived(&seed));
     // Packages that are no longer here are not needed to look at the image; a check says what it could not look at.
@@ -48,6 +48,10 @@ pub(crate) fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result
         history: Some(history::recorded(&scene).map(|facts| facts.map(|facts| facts.history()))),
         ..evidence::gather(&scene, &unpacked, expectations)
     };
+    if evidence.system.is_err() {
+        // A filesystem that cannot even be opened is no matter for a check: it says why in its own words.
+        scene.medium.filesystem(root).at(place)?;
+    }
     let checks = verify::run(&evidence, &request.skip);
     let kernel_unknown = scene.is_bare() && scene.kernels.is_empty();
     Ok(VerifyReport {
