@@ -52,21 +52,16 @@ impl PackageDatabase {
         tree.text(OPKG_STATUS).map_or(Self::None, |text| Self::parse_opkg(&text))
     }
 
-    /// Reads `/usr/lib/opkg/status` (libopkg/pkg.c): RFC 822 stanzas; the third word of `Status` tells what is installed.
+    /// Reads `/usr/lib/opkg/status`.
     pub(crate) fn parse_opkg(text: &str) -> Self {
-        let installed = |stanza: &Stanza<'_>| {
-            stanza.field("Status").is_none_or(|status| status.split_whitespace().nth(2) == Some("installed"))
-        };
-        let stanzas: Vec<Stanza<'_>> = stanzas(text).filter(installed).collect();
-        let packages = stanzas.iter().filter(|stanza| stanza.field("Package").is_some()).count();
-        Self::Opkg { kernel: version(&stanzas, "Package", "Version"), packages }
+        let database = Database::parse_opkg(text, &BTreeMap::new());
+        Self::Opkg { kernel: version(&database), packages: database.packages.len() }
     }
 
-    /// Reads `/lib/apk/db/installed` (apk-tools database.c): stanzas of one-letter fields.
+    /// Reads `/lib/apk/db/installed`.
     pub(crate) fn parse_apk(text: &str) -> Self {
-        let stanzas: Vec<Stanza<'_>> = stanzas(text).collect();
-        let packages = stanzas.iter().filter(|stanza| stanza.field("P").is_some()).count();
-        Self::Apk { kernel: version(&stanzas, "P", "V"), packages }
+        let database = Database::parse_apk(text, &BTreeMap::new());
+        Self::Apk { kernel: version(&database), packages: database.packages.len() }
     }
 
     /// Version of the package `kernel`.
@@ -95,28 +90,8 @@ pub(crate) fn database(tree: &Tree) -> Option<Database> {
     (!database.packages.is_empty()).then_some(database)
 }
 
-struct Stanza<'a>(Vec<&'a str>);
-
-impl<'a> Stanza<'a> {
-    /// Value of the first field of this name; continuation lines start with a blank and so never match.
-    fn field(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
-    }
-}
-
-fn stanzas(text: &str) -> impl Iterator<Item = Stanza<'_>> {
-    let lines: Vec<&str> = text.lines().collect();
-    let groups: Vec<Stanza<'_>> = lines
-        .split(|line| line.trim().is_empty())
-        .filter(|group| !group.is_empty())
-        .map(|group| Stanza(group.to_vec()))
-        .collect();
-    groups.into_iter()
-}
-
-fn version(stanzas: &[Stanza<'_>], name: &str, version: &str) -> Option<String> {
-    let kernel = stanzas.iter().find(|stanza| stanza.field(name) == Some("kernel"))?;
-    kernel.field(version).map(str::to_owned)
+fn version(database: &Database) -> Option<String> {
+    database.find("kernel").map(|kernel| kernel.version.clone())
 }
 
 /// `content` (opkg's status or a control file, or apk's installed) with `version` in every entry of the package `kernel`
