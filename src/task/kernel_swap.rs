@@ -84,17 +84,27 @@ impl KernelSwap {
         }))
     }
 
+    /// Refuses a file that GRUB does not boot, or whose exports cannot be read. What is wrong with the file has the file as its
+    /// place, not the image.
+    ///
+    /// # Errors
+    /// Unsupported, or those of reading the kernel.
+    pub(super) fn check_file(&self, unpacked: &UnpackedKernels) -> Result<()> {
+        let place = || self.kernel.file.display().to_string();
+        if self.kernel.format == KernelFormat::Elf {
+            return Err(Error::unsupported("an ELF vmlinux, which GRUB's `linux` command does not boot")
+                .at(place())
+                .remedy("give the bzImage of the same build: arch/x86/boot/bzImage"));
+        }
+        unpacked.read(&self.kernel.bytes).map(|_| ()).at(place)
+    }
+
     /// What stands where the kernel goes: the path that all of grub.cfg's entries name.
     ///
     /// # Errors
-    /// Corrupt when there is no boot partition; unsupported when the kernel is none that GRUB boots, when the entries boot
-    /// several kernels, or when the path is no regular file.
+    /// Corrupt when there is no boot partition; unsupported when the entries boot several kernels, or when the path is no
+    /// regular file.
     pub(super) fn boot_partition(&self, scene: &Scene) -> Result<BootPartition> {
-        if self.kernel.format == KernelFormat::Elf {
-            return Err(Error::unsupported("an ELF vmlinux, which GRUB's `linux` command does not boot")
-                .at(self.kernel.file.display().to_string())
-                .remedy("give the bzImage of the same build: arch/x86/boot/bzImage"));
-        }
         let boot = scene.boot.as_ref().map_err(|reason| {
             Error::corrupt(format!("the kernel cannot be replaced: {reason}"))
                 .remedy("ibwrt inspect IMAGE shows what is in the partitions")

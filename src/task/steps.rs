@@ -239,7 +239,10 @@ pub(super) fn planned(opened: &Opened, wished: &Wished, keep_debug: bool) -> Res
             bare_kernel(swap, &system, &release, &mut wishes);
             None
         }
-        Some(swap) => Some(swapped(opened, swap, &system, &mut wishes).at(place)?),
+        Some(swap) => {
+            swap.check_file(&opened.unpacked)?;
+            Some(swapped(opened, swap, &system, &mut wishes).at(place)?)
+        }
         None => None,
     };
     let mut plan = plan(&system, &release, &wishes).at(place)?;

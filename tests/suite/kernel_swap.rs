@@ -323,6 +323,22 @@ fn what_is_no_bzimage_is_refused_by_name() {
 }
 
 #[test]
+fn what_is_wrong_with_the_kernel_file_is_said_of_that_file_and_not_of_the_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = std::fs::read(fixture("bzImage-with-ib")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 64].fill(0x55);
+    let damaged = written(folder.path(), "damaged", &bytes);
+    let elf = written(folder.path(), "vmlinux", b"\x7fELF Linux version 6.12.117 (x)\n");
+    for (kernel, name, status) in [(&damaged, "damaged", 4), (&elf, "vmlinux", 3)] {
+        let job = job(&fixture(EFI), &fixture_modules(), kernel, &[]);
+        let ran = job.patch(folder.path(), &job.image, &["-o", "o.img.gz"]).expect_status(status);
+        assert!(ran.stderr.contains(name) && !ran.stderr.contains(EFI), "{ran}");
+    }
+    assert_eq!(listing(folder.path()), ["damaged", "vmlinux"]);
+}
+
+#[test]
 fn a_kernel_that_does_not_fit_is_refused_with_the_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let kernel = longer_kernel(folder.path(), 17 << 20);
