@@ -54,19 +54,35 @@ fn refusal(report: &PatchReport) -> Option<Error> {
     }
     let checks = report.checks.as_ref()?;
     let failed: Vec<&str> = checks.failures().map(|row| row.id).collect();
-    let mut message = format!(
-        "{} of {} on the result failed, so nothing was written",
-        failed.len(),
-        number(checks.rows.len(), "check")
-    );
+    let count = number(checks.rows.len(), "check");
+    let is_idle = is_idle(report);
+    let mut message = match is_idle {
+        true => format!(
+            "nothing is to be changed, and {} of {count} on the image as it is failed, so nothing was written",
+            failed.len()
+        ),
+        false => format!("{} of {count} on the result failed, so nothing was written", failed.len()),
+    };
     for row in checks.failures() {
         for problem in row.outcome.problems() {
             message.push_str(&format!("\n{}: {problem}", row.id));
         }
     }
     let overrule = failed.iter().map(|id| format!("--allow {id}")).collect::<Vec<_>>().join(" ");
-    let remedy = checks.failures().find_map(|row| row.remedy).unwrap_or_default();
+    let remedy = match is_idle {
+        true => {
+            "Say what is to go in: --overlay connectx3 --modules DIR, or --recipe FILE (`ibwrt overlays` lists what there is)."
+        }
+        false => checks.failures().find_map(|row| row.remedy).unwrap_or_default(),
+    };
     Some(Error::check(message).remedy(format!("{remedy} To write the image all the same: {overrule}")))
+}
+
+/// Whether nothing was asked for that changes anything in an image.
+fn is_idle(report: &PatchReport) -> bool {
+    let is_wished = !report.overlays.is_empty() || !report.packages.is_empty() || report.kernel_swap.is_some();
+    let is_reshaped = report.growth.is_some() || report.identity.is_some() || report.discarded_overlay.is_some();
+    !is_wished && !is_reshaped && report.edits.is_empty()
 }
 
 /// The time that SOURCE_DATE_EPOCH tells, in seconds since 1970.
