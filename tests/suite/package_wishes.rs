@@ -1,8 +1,10 @@
 //! The ways in which packages are wished for: overlays, folders, recipes; and modules that are not to be registered.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::packages::{package, patch, root_of};
+use super::packages::{package, package_with_a_hard_link, patch, root_of};
+use super::rootdir::unpack;
 use super::support::{Tree, fixture, fixture_modules, ibwrt, listing};
 
 const IMAGE: &str = "openwrt-mini-ib-ext4-nojournal-combined.img.gz";
@@ -111,6 +113,24 @@ fn verify_says_which_packages_it_could_not_look_into() {
     std::fs::remove_dir_all(folder.path().join("packages")).unwrap();
     let ran = verify();
     assert!(ran.says("cannot be read are not known: there is no file or folder packages"), "{ran}");
+}
+
+#[test]
+fn a_hard_link_of_a_package_is_one_in_a_tree_too() {
+    let (folder, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pair = package_with_a_hard_link(parts.path());
+    unpack("openwrt-mini-ib-ext4-combined.img.gz", &folder.path().join("old"));
+    let modules = fixture_modules();
+    let modules = ["--modules", modules.to_str().unwrap(), "--overlay", "infinihost"];
+    for (output, more) in [("whole", &[][..]), ("changes", &["--only-changes"])] {
+        let wishes = ["patch", "--rootdir", "old", "--package", &pair, "-o", output];
+        ibwrt(folder.path(), wishes.iter().chain(&modules).chain(more)).expect_status(0);
+        let [one, two] = ["one", "two"].map(|name| {
+            let metadata = folder.path().join(output).join("usr/share/pair").join(name).metadata().unwrap();
+            (metadata.ino(), metadata.nlink(), metadata.len())
+        });
+        assert_eq!((one, one.1, one.2), (two, 2, 6), "{output}");
+    }
 }
 
 #[test]

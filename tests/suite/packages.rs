@@ -144,7 +144,7 @@ fn a_program_of_a_desktop_distribution_is_refused_with_the_reason() {
 }
 
 /// A package with one file under two names.
-fn package_with_a_hard_link(folder: &Path) -> String {
+pub(super) fn package_with_a_hard_link(folder: &Path) -> String {
     let script = "set -e; mkdir -p data/usr/share/pair control
         printf 'twins\n' > data/usr/share/pair/one; ln data/usr/share/pair/one data/usr/share/pair/two
         printf 'Package: pair\nVersion: 1.0-r1\nArchitecture: all\nDescription: two names\n' > control/control

@@ -17,7 +17,7 @@ const SQUASHFS: &str = "openwrt-mini-ib-squashfs-combined-efi.img.gz";
 const WISHES: &str = "--overlay connectx3 --overlay ipoib --set ipoib.address=10.10.0.5/24";
 
 /// The root of a fixture as the folder `to`.
-fn unpack(name: &str, to: &Path) {
+pub(super) fn unpack(name: &str, to: &Path) {
     let disk = raw_disk(&fixture(name));
     let scratch = tempfile::tempdir().unwrap();
     let part = scratch.path().join("root");
