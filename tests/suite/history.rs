@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::support::{
-    BootKind, Ran, RootKind, Tree, e2fsck, fixture, fixture_modules, folder, ibwrt, image, listing, partitions,
-    raw_disk, rdump, sha256, squashfs_image, system_of_fixture, tree, write_partition,
+    BootKind, Entry, Ran, RootKind, Tree, e2fsck, fixture, fixture_modules, folder, ibwrt, image, listing, partitions,
+    raw_disk, rdump, run, sha256, squashfs_image, system_of_fixture, tool, tree, write_partition,
 };
 
 const EXT4: &str = "openwrt-mini-ib-ext4-combined-efi.img.gz";
@@ -86,12 +86,14 @@ fn root_of(image: &Path) -> Tree {
     if !image.starts_with(fixture("")) && !std::fs::read(&part).unwrap().starts_with(b"hsqs") {
         e2fsck(&part).expect_status(0);
     }
-    let mut tree = tree::read(&part);
-    for entry in tree.values_mut() {
-        let links = entry.inode.split_whitespace().skip_while(|word| *word != "Links:").nth(1);
-        entry.inode = links.unwrap_or_default().to_string();
-    }
-    tree
+    tree::read(&part).into_iter().map(|(path, entry)| (path, links_alone(entry))).collect()
+}
+
+/// `entry` that tells of its inode how many names it has, and no more.
+fn links_alone(mut entry: Entry) -> Entry {
+    let links = entry.inode.split_whitespace().skip_while(|word| *word != "Links:").nth(1);
+    entry.inode = links.unwrap_or_default().to_string();
+    entry
 }
 
 #[track_caller]
@@ -246,6 +248,40 @@ fn a_kernel_that_was_replaced_comes_back() {
     let [other, direct] = ["other.img", "direct.img"].map(|name| site.path().join(name));
     assert!(boot_of(&other).1 == boot_of(&direct).1);
     assert_same(&root_of(&other), &root_of(&direct), "another recipe on top of the swap");
+}
+
+/// What debugfs tells of the extended attribute `name` of `/etc/banner`.
+fn attribute(image: &Path, name: &str) -> String {
+    let scratch = tempfile::tempdir().unwrap();
+    let request = format!("ea_get /etc/banner {name}");
+    run(tool("debugfs").args(["-R", &request]).arg(root_part(image, scratch.path()))).expect_status(0).text()
+}
+
+#[test]
+fn extended_attributes_of_a_replaced_file_come_through_a_patch_and_the_way_back() {
+    let site = site();
+    let mut disk = raw_disk(&fixture(EXT4));
+    let part = root_part(&fixture(EXT4), site.path());
+    let long = format!("user.long {}", "long".repeat(100));
+    for attribute in ["user.note short", &long] {
+        let request = format!("ea_set /etc/banner {attribute}");
+        run(tool("debugfs").args(["-w", "-R", &request]).arg(&part)).expect_status(0);
+    }
+    let range = partitions(&disk)[1].range();
+    disk[range].copy_from_slice(&std::fs::read(&part).unwrap());
+    std::fs::write(site.path().join("labelled.img"), disk).unwrap();
+    patch(site.path(), "labelled.img", &first(), &["-o", "patched.img"]).expect_status(0);
+    unpatch(site.path(), "patched.img", &["-o", "back.img"]).expect_status(0);
+    assert_same(
+        &root_of(&site.path().join("back.img")),
+        &tree::read(&part).into_iter().map(|(path, entry)| (path, links_alone(entry))).collect(),
+        "the tree",
+    );
+    for name in ["user.note", "user.long"] {
+        let told = ["labelled.img", "patched.img", "back.img"].map(|image| attribute(&site.path().join(image), name));
+        assert!(told[0].contains("short") || told[0].contains("longlong"), "{}", told[0]);
+        assert!(told.iter().all(|one| *one == told[0]), "{told:#?}");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod raw;
 mod readback;
 mod superblock;
 mod view;
+mod xattrs;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -29,9 +30,10 @@ pub(super) use grow::{grow, shortfall};
 use mounted::{Free, Mounted};
 pub(super) use proven::Proven;
 use readback::Expectations;
-use rsext4::InodeInfo;
+use rsext4::{DirectoryEntryType, InodeInfo};
 use superblock::Superblock;
 use view::{LONGEST_READ, ReadError, View};
+use xattrs::{SMALL_INODE, Xattrs};
 
 use super::extents::same_content;
 use super::foreign::fenced;
@@ -198,20 +200,30 @@ impl Ext4 {
         })
     }
 
-    /// Makes the name `path` free for a file or symlink of `bytes` bytes and gives the parent.
-    fn clear(&mut self, path: &str, bytes: u64) -> Result<InodeInfo> {
+    /// Makes the name `path` free for a file or symlink of `bytes` bytes. Gives the parent, and the extended attributes of the
+    /// file that went.
+    fn clear(&mut self, path: &str, bytes: u64) -> Result<(InodeInfo, Xattrs)> {
         let (parent, old) = self.slot(path)?;
         let Some(old) = old else {
-            return Ok(parent);
+            return Ok((parent, Xattrs::new()));
         };
         if old.is_directory() {
             return Err(Error::usage("a directory has that name"));
         }
         let (_, name) = parent_and_name(path)?;
+        let has_room = self.superblock.inode_size() > SMALL_INODE;
         let editor = self.editor()?;
-        fenced(|| editor.remove(&parent, name, &old))?;
+        let xattrs = fenced(|| {
+            let xattrs =
+                if old.file_type() == DirectoryEntryType::RegularFile { editor.xattrs(&old)? } else { Xattrs::new() };
+            if !xattrs.is_empty() && !has_room {
+                return Err(xattrs::lost(&xattrs));
+            }
+            editor.remove(&parent, name, &old)?;
+            Ok(xattrs)
+        })?;
         self.check_room(path, bytes)?;
-        self.slot(path).map(|(parent, _)| parent)
+        self.slot(path).map(|(parent, _)| (parent, xattrs))
     }
 
     /// Runs an edit on the editor; the place of an error is `path`.
@@ -320,9 +332,13 @@ impl Filesystem for Ext4 {
 
     fn write(&mut self, path: &str, content: &[u8], attributes: Attributes) -> Result<()> {
         let (_, name) = parent_and_name(path)?;
-        let parent = self.clear(path, content.len() as u64).at(|| path.to_owned())?;
+        let (parent, xattrs) = self.clear(path, content.len() as u64).at(|| path.to_owned())?;
+        // The block by which a directory may grow is one for what does not fit into the inode where a file is replaced.
         self.check_room(path, content.len() as u64)?;
-        self.edit(path, |editor| editor.create(&parent, name, content, attributes))?;
+        self.edit(path, |editor| {
+            editor.create(&parent, name, content, attributes)?;
+            editor.set_xattrs(&parent, name, &xattrs)
+        })?;
         self.expectations.file(path, content, attributes);
         Ok(())
     }
@@ -346,7 +362,7 @@ impl Filesystem for Ext4 {
             let message = format!("a symlink's target has 1 to {longest} bytes and no NUL, not {}", target.len());
             return Err(Error::usage(message).at(path));
         }
-        let parent = self.clear(path, target.len() as u64).at(|| path.to_owned())?;
+        let (parent, _) = self.clear(path, target.len() as u64).at(|| path.to_owned())?;
         self.check_room(path, target.len() as u64)?;
         self.edit(path, |editor| editor.create_symlink(&parent, name, target))?;
         self.expectations.symlink(path, target);

@@ -18,7 +18,7 @@ use crate::filesystem::{Attributes, DirectoryEntry, FileType, Metadata};
 
 /// A mounted filesystem. Its superblock must be the one of
 /// [`Superblock::for_editing`](super::superblock::Superblock::for_editing).
-pub(super) struct Mounted(Ext4<Device, MountedServices<(), NoopObserver, ()>>, SharedVolume);
+pub(super) struct Mounted(pub(super) Ext4<Device, MountedServices<(), NoopObserver, ()>>, SharedVolume);
 
 /// `i_size_high` in an inode.
 const I_SIZE_HIGH: u64 = 0x6C;
@@ -30,7 +30,7 @@ pub(super) struct Free {
     pub(super) inodes: u32,
 }
 
-fn failed(action: &str) -> impl Fn(Ext4Error) -> Error {
+pub(super) fn failed(action: &str) -> impl Fn(Ext4Error) -> Error {
     move |error| {
         let message = format!("ext4: cannot {action}: {error}");
         match error.kind() {
@@ -43,7 +43,7 @@ fn failed(action: &str) -> impl Fn(Ext4Error) -> Error {
     }
 }
 
-fn name(name: &str) -> Result<FileName<'_>> {
+pub(super) fn name(name: &str) -> Result<FileName<'_>> {
     FileName::new(name.as_bytes()).map_err(failed("use a name"))
 }
 

@@ -10,3 +10,4 @@ pub(in crate::filesystem) mod operations;
 mod same_tree;
 pub(in crate::filesystem) mod support;
 mod trunks;
+mod xattrs;

@@ -32,7 +32,7 @@ pub(crate) use oracle::{
 };
 pub(crate) use program::{Ran, ibwrt, ibwrt_command, run};
 pub(crate) use slurm::{Cluster, JobEnd};
-pub(crate) use tree::{Tree, sha256};
+pub(crate) use tree::{Entry, Tree, sha256};
 
 /// The path of a file below `fixtures/`.
 pub(crate) fn fixture(name: &str) -> PathBuf {
