@@ -188,6 +188,7 @@ fn check_replaceable(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::names;
     use super::*;
     use crate::error::ErrorKind as Kind;
 
@@ -214,10 +215,7 @@ mod tests {
         }
 
         fn names(&self) -> Vec<String> {
-            let names = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-            let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
-            names.sort();
-            names
+            names(self.folder.path())
         }
     }
 

@@ -19,6 +19,8 @@ mod sign;
 mod stream;
 mod sums;
 mod temporary;
+#[cfg(test)]
+mod testing;
 mod virtual_disk;
 mod zstd;
 

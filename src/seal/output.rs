@@ -297,6 +297,7 @@ pub(super) fn cannot_write(path: &Path, error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::names;
     use super::*;
     use crate::error::ErrorKind as Kind;
     use crate::image::Image;
@@ -314,14 +315,6 @@ mod tests {
         let mut bytes = vec![0; 3 * 1024 * 1024];
         bytes[1_500_000] = 7;
         Disk::from_bytes(&bytes)
-    }
-
-    /// Names in a folder, sorted.
-    fn names(folder: &Path) -> Vec<String> {
-        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.collect();
-        names.sort();
-        names
     }
 
     fn refusal(path: &Path, input: &Path, force: bool) -> (Kind, String) {

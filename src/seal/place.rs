@@ -46,15 +46,9 @@ fn copy(from: &Path, to: &Path, sha256: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::names;
     use super::*;
     use crate::digest::sha256_hex;
-
-    fn names(folder: &Path) -> Vec<String> {
-        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.collect();
-        names.sort();
-        names
-    }
 
     #[test]
     fn a_file_has_both_names_and_nothing_else_stays_behind() {

@@ -196,14 +196,8 @@ fn link(_file: &File, _path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::names;
     use super::*;
-
-    fn names(folder: &Path) -> Vec<String> {
-        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.collect();
-        names.sort();
-        names
-    }
 
     /// A file with and one without a hidden name, each with content.
     fn both(folder: &Path) -> Vec<Temporary> {
