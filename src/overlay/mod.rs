@@ -10,6 +10,7 @@ mod local;
 mod login;
 mod resolve;
 mod settings;
+mod work;
 
 pub(crate) use catalogue::{Overlay, is_folder};
 pub(crate) use description::Setting;

@@ -4,23 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use minijinja::{Environment, Value, context};
+use minijinja::{Environment, context};
 use toml::Table;
 
 use crate::error::{At, Error, Result};
 use crate::filesystem::Attributes;
-use crate::infiniband::{IpoibInterface, IpoibSettings, is_port_guid};
+use crate::infiniband::{IpoibInterface, is_port_guid};
 use crate::kernel::ModuleName;
-use crate::openwrt::PackageManager;
-use crate::plan::{AutoloadWish, Content, FileWish, Finding, LineWish, Managed, ManagedWish, Severity};
+use crate::plan::{AutoloadWish, Content, FileWish, Finding, LineWish, ManagedWish};
 use crate::recipe::{ExtraContent, Recipe};
 use crate::suggest::instead;
 use crate::template::{self, Outside, serialized};
 
 use super::catalogue::Overlay;
-use super::description::Rules;
-use super::local::{self, Local};
-use super::{files, ipoib, login, settings};
+use super::login;
+use super::work::Work;
 
 /// Overlays that may be in force at once.
 const OVERLAYS_MAX: usize = 64;
@@ -68,6 +66,46 @@ pub(crate) struct Resolved {
     pub(crate) package_folders: Vec<PathBuf>,
 }
 
+impl Resolved {
+    /// Wishes that a module be loaded, once whoever wishes it.
+    ///
+    /// # Errors
+    /// Usage when two overlays want other parameters for it.
+    pub(super) fn add_autoload(&mut self, wish: AutoloadWish) -> Result<()> {
+        let Some(other) = self.autoload.iter_mut().find(|other| other.module == wish.module) else {
+            self.autoload.push(wish);
+            return Ok(());
+        };
+        if other.parameters.is_empty() {
+            other.parameters = wish.parameters;
+        } else if !wish.parameters.is_empty() && wish.parameters != other.parameters {
+            return Err(Error::usage(format!(
+                "{} and {} want different parameters for {}: `{}` and `{}`",
+                other.reason, wish.reason, wish.module, other.parameters, wish.parameters
+            ))
+            .remedy("change the settings of one of them"));
+        }
+        other.boot |= wish.boot;
+        Ok(())
+    }
+
+    /// Wishes a file.
+    ///
+    /// # Errors
+    /// Usage when another one is wished for its path.
+    pub(super) fn add_file(&mut self, wish: FileWish) -> Result<()> {
+        if let Some(other) = self.files.iter().find(|other| other.path == wish.path) {
+            return Err(Error::usage(format!(
+                "{} is wished twice: by {} and by {}",
+                wish.path, other.reason, wish.reason
+            ))
+            .remedy("keep one of the two"));
+        }
+        self.files.push(wish);
+        Ok(())
+    }
+}
+
 /// A package in an overlay's folder.
 #[derive(Debug, Clone)]
 pub(crate) struct PackageFile {
@@ -110,8 +148,7 @@ pub(crate) fn resolve(recipe: &Recipe) -> Result<Resolved> {
     provided.sort();
     provided.dedup();
     for overlay in &overlays {
-        let local = BTreeMap::new();
-        let mut work = Work { overlay, recipe, environment: &environment, local, resolved: &mut resolved };
+        let work = Work::new(overlay, recipe, &environment, &mut resolved);
         all_settings.insert(overlay.name().to_owned(), work.run(&provided)?);
     }
     add_login(recipe, &environment, &mut resolved)?;
@@ -173,11 +210,6 @@ fn enter(overlay: Overlay, overlays: &mut Vec<Overlay>, above: &mut Vec<String>)
     Ok(())
 }
 
-/// Whether an overlay's file is rendered before it is put into the image.
-fn is_template(source: &str) -> bool {
-    source.ends_with(".j2")
-}
-
 /// Every table of settings belongs to an overlay in force.
 fn check_tables(recipe: &Recipe, overlays: &[Overlay]) -> Result<()> {
     for name in recipe.settings.keys() {
@@ -199,269 +231,6 @@ fn check_tables(recipe: &Recipe, overlays: &[Overlay]) -> Result<()> {
     Ok(())
 }
 
-/// One overlay being resolved.
-struct Work<'a> {
-    overlay: &'a Overlay,
-    recipe: &'a Recipe,
-    environment: &'a Environment<'a>,
-    /// Local files by the settings that name them.
-    local: BTreeMap<String, Local>,
-    resolved: &'a mut Resolved,
-}
-
-impl Work<'_> {
-    /// Adds what the overlay asks for; answers its settings in force.
-    fn run(&mut self, provided: &[String]) -> Result<Table> {
-        let description = &self.overlay.description;
-        let empty = Table::new();
-        let given = self.recipe.settings.get(&description.name).unwrap_or(&empty);
-        let places = &self.recipe.places;
-        if description.rules == Some(Rules::Ipoib) {
-            ipoib::refuse_impossible(given, &description.name, places)?;
-        }
-        let settings = settings::in_force(self.overlay, given, places)?;
-        self.local = local::read(description, &settings, places)?;
-        let ipoib = match description.rules {
-            Some(Rules::Ipoib) => {
-                let (ipoib, findings) = ipoib::check(&settings, &description.name, places)?;
-                self.resolved.findings.extend(findings);
-                self.resolved.interfaces.extend(ipoib.interfaces.iter().cloned());
-                ipoib
-            }
-            None => IpoibSettings::default(),
-        };
-        let context = context! {
-            settings => serialized(&settings),
-            given => serialized(given),
-            hostname => self.recipe.hostname.clone(),
-            overlays => self.resolved.overlays.clone(),
-            provided => provided.to_vec(),
-            local => serialized(&self.local),
-            ipoib => context! {
-                interfaces => serialized(&ipoib.interfaces),
-                zones => serialized(&ipoib.zones),
-                wait => ipoib.wait,
-                roots => ipoib.roots(),
-                bare_roots => ipoib.bare_roots(),
-            },
-        };
-        self.findings(&context)?;
-        self.add(&context).at(|| format!("overlay {}", self.overlay.origin))?;
-        Ok(settings)
-    }
-
-    fn add(&mut self, context: &Value) -> Result<()> {
-        self.modules(context)?;
-        self.autoload(context)?;
-        self.packages()?;
-        self.files(context)?;
-        self.lines(context)
-    }
-
-    fn holds(&self, when: Option<&String>, context: &Value) -> Result<bool> {
-        when.map_or(Ok(true), |when| template::holds(self.environment, when, context))
-    }
-
-    fn reason(&self) -> String {
-        format!("overlay {}", self.overlay.name())
-    }
-
-    fn findings(&mut self, context: &Value) -> Result<()> {
-        for rule in &self.overlay.description.finding {
-            let origin = || format!("overlay {}", self.overlay.origin);
-            if !template::holds(self.environment, &rule.when, context).at(origin)? {
-                continue;
-            }
-            let place = format!("message of finding `{}`", rule.id);
-            let message = template::render(self.environment, &place, &rule.message, context).at(origin)?;
-            let remedy = rule.remedy.clone();
-            let finding = Finding { id: rule.id.clone(), severity: rule.severity, message, remedy };
-            if let Some(manager) = rule.package_manager {
-                self.wish_of(manager, Managed::Finding(finding));
-                continue;
-            }
-            if finding.severity == Severity::Error {
-                return Err(self.recipe.places.locate(finding.into_error(), self.overlay.name()));
-            }
-            self.resolved.findings.push(finding);
-        }
-        Ok(())
-    }
-
-    fn modules(&mut self, context: &Value) -> Result<()> {
-        let description = &self.overlay.description;
-        let mut wanted = Vec::new();
-        wanted.extend(description.modules.required.iter().map(|name| (name, false)));
-        for module in &description.module {
-            if template::holds(self.environment, &module.when, context)? {
-                wanted.push((&module.name, module.optional));
-            }
-        }
-        wanted.extend(description.modules.optional.iter().map(|name| (name, true)));
-        let reason = self.reason();
-        for (name, optional) in wanted {
-            let name = ModuleName::new(name);
-            match self.resolved.required.iter_mut().find(|(other, _, _)| *other == name) {
-                Some((_, other_reason, other_optional)) => {
-                    if *other_optional && !optional {
-                        *other_optional = false;
-                        other_reason.clone_from(&reason);
-                    }
-                }
-                None => self.resolved.required.push((name, reason.clone(), optional)),
-            }
-        }
-        for group in &description.same_build {
-            self.resolved.same_build.push(group.iter().map(|name| ModuleName::new(name)).collect());
-        }
-        Ok(())
-    }
-
-    fn packages(&mut self) -> Result<()> {
-        let tools = &self.overlay.description.tools;
-        self.resolved.tools.extend(tools.required.iter().map(|name| (name.clone(), false)));
-        self.resolved.tools.extend(tools.optional.iter().map(|name| (name.clone(), true)));
-        for name in &self.overlay.description.packages {
-            let bytes = self.overlay.folder.get(name).ok_or_else(|| {
-                Error::usage(format!("there is no file `{name}` in the overlay"))
-                    .remedy("put the package into the overlay's folder, or take it out of `packages`")
-            })?;
-            let (overlay, name) = (self.overlay.origin.clone(), name.clone());
-            self.resolved.package_files.push(PackageFile { overlay, name, bytes: bytes.clone() });
-        }
-        Ok(())
-    }
-
-    fn autoload(&mut self, context: &Value) -> Result<()> {
-        for autoload in &self.overlay.description.autoload {
-            if !self.holds(autoload.when.as_ref(), context)? {
-                continue;
-            }
-            let place = format!("parameters of {}", autoload.module);
-            let parameters = template::render(self.environment, &place, &autoload.parameters, context)?;
-            let parameters = parameters.trim().to_owned();
-            if parameters.chars().any(char::is_control) {
-                return Err(
-                    Error::usage(format!("{parameters:?} spans several lines or holds control characters")).at(place)
-                );
-            }
-            let wish = AutoloadWish {
-                module: ModuleName::new(&autoload.module),
-                parameters,
-                file: autoload.file.clone(),
-                boot: autoload.boot,
-                reason: self.reason(),
-            };
-            merge_autoload(&mut self.resolved.autoload, wish)?;
-        }
-        Ok(())
-    }
-
-    fn files(&mut self, context: &Value) -> Result<()> {
-        for file in &self.overlay.description.file {
-            if !self.holds(file.when.as_ref(), context)? {
-                continue;
-            }
-            let attributes = files::attributes(&file.mode, &file.owner)?;
-            let (content, attributes) = match (&file.source, &file.link, &file.from) {
-                (Some(source), ..) => (Content::File(self.content(source, context)?.into()), attributes),
-                (None, Some(target), _) => (Content::Symlink(target.clone()), Attributes::root(0o777)),
-                (None, None, Some(from)) => (Content::File(self.local_content(from)?), attributes),
-                (None, None, None) => continue,
-            };
-            let path = template::render(self.environment, &format!("path {}", file.path), &file.path, context)?;
-            files::check_target(&path)?;
-            let is_template = file.source.as_deref().is_some_and(is_template);
-            let is_certain = !is_template || self.recipe.settings.contains_key(self.overlay.name());
-            let wish = FileWish { path, content, attributes, reason: self.reason(), is_certain };
-            match file.package_manager {
-                Some(manager) => self.wish_of(manager, Managed::File(wish)),
-                None => add_file(&mut self.resolved.files, wish)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn lines(&mut self, context: &Value) -> Result<()> {
-        for rule in &self.overlay.description.line {
-            if !self.holds(rule.when.as_ref(), context)? {
-                continue;
-            }
-            let render =
-                |source: &str| template::render(self.environment, &format!("line of {}", rule.path), source, context);
-            let (text, replaces) = (render(&rule.text)?, render(&rule.replaces)?);
-            let mut replaces = replaces.lines();
-            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-                let wish = LineWish {
-                    path: rule.path.clone(),
-                    line: line.to_owned(),
-                    replaces: replaces.next().unwrap_or_default().to_owned(),
-                    reason: self.reason(),
-                };
-                match rule.package_manager {
-                    Some(manager) => self.wish_of(manager, Managed::Line(wish)),
-                    None => self.resolved.lines.push(wish),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Wishes something of an image with this package manager.
-    fn wish_of(&mut self, manager: PackageManager, wish: Managed) {
-        let reason = self.reason();
-        self.resolved.managed.push(ManagedWish { manager, wish, reason });
-    }
-
-    /// The file that the setting `from` names.
-    fn local_content(&self, from: &str) -> Result<Arc<[u8]>> {
-        let named = self.local.get(from).filter(|local| !local.name().is_empty());
-        named.map(|local| Arc::clone(&local.bytes)).ok_or_else(|| {
-            Error::usage(format!("the setting `{from}` names no file"))
-                .remedy(format!("name one: --set {}.{from}=FILE", self.overlay.name()))
-        })
-    }
-
-    fn content(&self, source: &str, context: &Value) -> Result<Vec<u8>> {
-        let bytes =
-            self.overlay.source(source).ok_or_else(|| Error::usage(format!("there is no source `files/{source}`")))?;
-        if !is_template(source) {
-            return Ok(bytes.to_vec());
-        }
-        let name = format!("files/{source}");
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| Error::usage(format!("not UTF-8 from byte {}", error.valid_up_to())).at(name.clone()))?;
-        Ok(template::render(self.environment, &name, text, context)?.into_bytes())
-    }
-}
-
-fn merge_autoload(all: &mut Vec<AutoloadWish>, wish: AutoloadWish) -> Result<()> {
-    let Some(other) = all.iter_mut().find(|other| other.module == wish.module) else {
-        all.push(wish);
-        return Ok(());
-    };
-    if other.parameters.is_empty() {
-        other.parameters = wish.parameters;
-    } else if !wish.parameters.is_empty() && wish.parameters != other.parameters {
-        return Err(Error::usage(format!(
-            "{} and {} want different parameters for {}: `{}` and `{}`",
-            other.reason, wish.reason, wish.module, other.parameters, wish.parameters
-        ))
-        .remedy("change the settings of one of them"));
-    }
-    other.boot |= wish.boot;
-    Ok(())
-}
-
-fn add_file(all: &mut Vec<FileWish>, wish: FileWish) -> Result<()> {
-    if let Some(other) = all.iter().find(|other| other.path == wish.path) {
-        return Err(Error::usage(format!("{} is wished twice: by {} and by {}", wish.path, other.reason, wish.reason))
-            .remedy("keep one of the two"));
-    }
-    all.push(wish);
-    Ok(())
-}
-
 fn add_login(recipe: &Recipe, environment: &Environment<'_>, resolved: &mut Resolved) -> Result<()> {
     let locate = |error: Error, key: &str| recipe.places.locate(error, key);
     if let Some(hash) = &recipe.root_password_hash {
@@ -479,7 +248,7 @@ fn add_login(recipe: &Recipe, environment: &Environment<'_>, resolved: &mut Reso
         let reason = "host name".to_owned();
         let attributes = Attributes::root(0o644);
         let path = HOSTNAME_PATH.to_owned();
-        add_file(&mut resolved.files, FileWish { path, content, attributes, reason, is_certain: true })?;
+        resolved.add_file(FileWish { path, content, attributes, reason, is_certain: true })?;
     }
     Ok(())
 }
@@ -515,7 +284,7 @@ fn add_extra_files(
             reason: "recipe".to_owned(),
             is_certain: true,
         };
-        add_file(&mut resolved.files, wish)?;
+        resolved.add_file(wish)?;
     }
     Ok(())
 }
