@@ -98,6 +98,7 @@ fn extended_attributes_of_other_files_stay() {
     assert_sound(&before, "before");
     let mut filesystem = open(volume(&before), EPOCH).unwrap();
     filesystem.set_attributes("/kept", Attributes::root(0o600)).unwrap();
+    filesystem.remove("/gone").unwrap();
     filesystem.write("/gone", b"nothing of the old one", Attributes::root(0o644)).unwrap();
     let after = bytes_of(&filesystem.finish().unwrap());
     assert_sound(&after, "after");
