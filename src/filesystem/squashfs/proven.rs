@@ -119,10 +119,21 @@ impl SideBySide<'_> {
             && now.is_none_or(|fragment| self.is_untouched(fragment.start, stored(fragment.stored)))
     }
 
-    /// Whether no byte of the `length` from byte `start` on differs; whole [units](UNIT) are looked at.
+    /// Whether no byte of the `length` from byte `start` on differs.
     fn is_untouched(&self, start: u64, length: u64) -> bool {
-        let end = start.saturating_add(length).div_ceil(UNIT);
-        self.units.range(start / UNIT..end.max(start / UNIT)).next().is_none()
+        let end = start.saturating_add(length);
+        let mut units = self.units.range(start / UNIT..end.div_ceil(UNIT).max(start / UNIT));
+        // In the first and the last unit another block may lie as well, which alone differs.
+        units.all(|unit| {
+            let (from, to) = (start.max(unit * UNIT), end.min((unit + 1) * UNIT));
+            let mut both = [[0; UNIT_LENGTH]; 2];
+            let read = |of: &Squashfs, bytes: &mut [u8; UNIT_LENGTH]| {
+                let wanted = usize::try_from(to - from).ok().and_then(|length| bytes.get_mut(..length));
+                wanted.is_some_and(|bytes| of.volume.read_at(from, bytes).is_ok())
+            };
+            let [before, now] = &mut both;
+            read(self.before, before) && read(self.now, now) && before == now
+        })
     }
 }
 
