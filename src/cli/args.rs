@@ -9,11 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::expand::ExpandArguments;
 use super::host_args::{BatchCommand, HostsArguments};
 use super::input_args::InputArguments;
-use super::sbom_args::Sbom;
-use super::sign_args::{KeygenArguments, Signing, Trust};
+use super::patch_args::PatchArguments;
+use super::sign_args::KeygenArguments;
 use super::unpatch::UnpatchArguments;
-use super::wish_args::{Additions, BootedBy, Findable, Kernel, Size, Wishes, to_wishes};
-use crate::recipe::{CommandLineWishes, Rekey};
+use super::verify_args::VerifyArguments;
+use super::wish_args::BootedBy;
 use crate::verify;
 
 const STYLES: Styles = Styles::styled()
@@ -163,185 +163,6 @@ pub(super) enum Command {
     Man(ManArguments),
 }
 
-/// Put InfiniBand support into an image.
-///
-/// Takes an OpenWrt x86_64 combined image, a root filesystem alone (…-rootfs.img.gz) or one unpacked into a folder
-/// (--rootdir), plans what has to change, carries it out on a copy, checks the result, and only then gives the output its
-/// name. The input is never touched. Patching twice changes nothing; with another recipe, what the first one put in is replaced.
-///
-/// An unpacked tree needs no privileges: whoever owns its folder stands for root in it. Owner and permissions of everything
-/// that is written are in the report; files get their permissions, and their owner where the process may give files away.
-#[derive(Debug, Args)]
-#[command(after_long_help = PATCH_EXAMPLES)]
-pub(super) struct PatchArguments {
-    #[command(flatten)]
-    pub(super) input: InputArguments,
-    /// Where the result goes; the ending is the form: .img.gz, .img.zst, .img, .qcow2, .vmdk, .vdi, .vhdx, or
-    /// .ibdelta for what changes (`ibwrt expand` makes the image of it). For a tree a new folder
-    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
-    pub(super) output: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) wishes: Wishes,
-    #[command(flatten)]
-    pub(super) additions: Additions,
-    #[command(flatten)]
-    pub(super) kernel: Kernel,
-    #[command(flatten)]
-    pub(super) size: Size,
-    /// Give disk and partitions identifiers made of SEED, such as the host's name (disk GUID or signature, PARTUUIDs), and
-    /// grub.cfg the same: two disks with one PARTUUID in a machine collide. The same SEED gives the same ones
-    #[arg(long, value_name = "SEED", help_heading = "Identifiers")]
-    pub(super) rekey: Option<String>,
-    #[command(flatten)]
-    pub(super) signing: Signing,
-    /// Of a tree, write only the files, directories and links that are added or replaced: what ImageBuilder's FILES= takes.
-    /// Modules are then not registered, since ImageBuilder writes the package database itself, and nothing is recorded
-    #[arg(long, help_heading = "Running", requires = "rootdir", conflicts_with = "image")]
-    pub(super) only_changes: bool,
-    /// Write a bill of materials of what was added beside the output: OUT.cdx.json (CycloneDX 1.6) or OUT.spdx.json (2.3)
-    #[arg(long, value_name = "FORM", value_enum, help_heading = "Running")]
-    pub(super) sbom: Option<Sbom>,
-    /// Print the plan and write nothing
-    #[arg(short = 'n', long, help_heading = "Running")]
-    pub(super) dry_run: bool,
-    /// Edit a squashfs image that has run, and lose what it has written since (its overlay)
-    #[arg(long, help_heading = "Running")]
-    pub(super) discard_overlay: bool,
-    /// Keep the modules' debug sections; they are stripped otherwise
-    #[arg(long, help_heading = "Running")]
-    pub(super) keep_debug: bool,
-    /// Write sha256sums beside the output even where there is none
-    #[arg(long, help_heading = "Running", conflicts_with = "rootdir")]
-    pub(super) sums: bool,
-    /// Replace the output if it exists; of folders only those that hold a root filesystem's tree
-    #[arg(short, long, help_heading = "Running")]
-    pub(super) force: bool,
-    /// Write the output although this check fails (repeatable)
-    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check_id(), hide_possible_values = true)]
-    #[arg(help_heading = "Checks on the result")]
-    pub(super) allow: Vec<String>,
-    /// Leave this check out (repeatable); `ibwrt verify --list-checks` lists them
-    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check_id(), hide_possible_values = true)]
-    #[arg(help_heading = "Checks on the result")]
-    pub(super) skip: Vec<String>,
-}
-
-const PATCH_EXAMPLES: &str = "\
-Examples:
-  A ConnectX-3 card, one IPoIB interface, modules from an OpenWrt build tree:
-    ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz \\
-        --modules ~/openwrt/build_dir/target-x86_64_musl/linux-x86_64/linux-6.6.106 \\
-        --overlay connectx3 --overlay ipoib \\
-        --set ipoib.address=10.10.0.5/24 -o router.img.gz
-
-  See what would change, and write nothing:
-    ibwrt patch image.img.gz --recipe site.toml --dry-run
-
-  An official image, whose kernel lacks what InfiniBand needs: with a kernel of the
-  same release, built with CONFIG_INFINIBAND=m:
-    ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz \\
-        --kernel bzImage --modules linux-6.6.106 --overlay connectx3 -o router.img.gz
-
-  A root filesystem alone; the kernel that will boot it only proves that it does:
-    ibwrt patch openwrt-24.10.0-x86-64-generic-ext4-rootfs.img.gz \\
-        --kernel openwrt-24.10.0-x86-64-generic-kernel.bin \\
-        --modules linux-6.6.106 --overlay connectx3 -o rootfs.img.gz
-
-  The tree that ImageBuilder or a container has; then only what FILES= is to add:
-    ibwrt patch --rootdir root-x86 --modules linux-6.6.106 --overlay connectx3 -o root-ib
-    ibwrt patch --rootdir root-x86 --modules linux-6.6.106 --overlay connectx3 \\
-        --only-changes -o files && make image PROFILE=generic FILES=files
-
-  Everything in one file, with a host name and a key of one's own:
-    ibwrt patch image.img.gz --recipe site.toml --hostname fabric-gw \\
-        --ssh-key ~/.ssh/id_ed25519.pub -o fabric-gw.img.gz
-
-  Signed, so that others can check it with `ibwrt verify --key site.pub`:
-    ibwrt patch image.img.gz --recipe site.toml --sign site.sec -o router.img.gz
-
-  The disk of a virtual machine: QEMU's here; .vmdk, .vdi and .vhdx are VMware's,
-  VirtualBox's and Hyper-V's:
-    ibwrt patch image.img.gz --recipe site.toml -o router.qcow2
-  More room in the root filesystem, 1 GiB in all:
-    ibwrt patch image.img.gz --recipe site.toml --rootfs-size 1G -o large.img.gz
-
-  Its own disk GUID and PARTUUIDs, so that it can stand beside others of its release:
-    ibwrt patch image.img.gz --recipe site.toml --rekey h1 -o h1.img.gz
-
-  Write the result to a disk (all that is on it is lost):
-    gzip -dc router.img.gz | sudo dd of=/dev/sdX bs=4M conv=fsync";
-
-impl PatchArguments {
-    /// As the recipe takes them.
-    pub(super) fn to_wishes(&self) -> CommandLineWishes {
-        CommandLineWishes {
-            discard_overlay: self.discard_overlay,
-            rootfs_size: self.size.rootfs_size.clone(),
-            backup_gpt: self.size.backup_gpt,
-            rekey: self.rekey.clone().map(Rekey::BySeed),
-            // ImageBuilder keeps a database of its own, over which FILES= would lay the tree's.
-            no_register: self.additions.no_register || self.only_changes,
-            ..to_wishes(&self.wishes, &self.additions, &self.kernel)
-        }
-    }
-}
-
-/// Check whether InfiniBand will come up in an image.
-///
-/// Looks at the container, the partitions, both filesystems, the kernel, the modules, who loads them, and the network
-/// configuration, one check per fact. With the overlays (and settings) that it was patched with, it also checks that
-/// everything these ask for is there. Nothing is changed.
-#[derive(Debug, Args)]
-#[command(after_long_help = VERIFY_EXAMPLES)]
-pub(super) struct VerifyArguments {
-    /// The image (.img, .img.gz, .img.zst, .qcow2 or .vmdk); never touched
-    #[arg(required_unless_present_any = ["list_checks", "rootdir"], conflicts_with = "rootdir")]
-    pub(super) image: Option<PathBuf>,
-    /// A root filesystem unpacked into a folder, in the place of IMAGE, as ImageBuilder and containers have it; never
-    /// touched
-    #[arg(long, value_name = "DIR")]
-    pub(super) rootdir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) wishes: Wishes,
-    #[command(flatten)]
-    pub(super) findable: Findable,
-    #[command(flatten)]
-    pub(super) booted_by: BootedBy,
-    #[command(flatten)]
-    pub(super) trust: Trust,
-    /// Leave this check out (repeatable)
-    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check_id(), hide_possible_values = true)]
-    #[arg(help_heading = "Checks")]
-    pub(super) skip: Vec<String>,
-    /// List the checks, and do nothing else
-    #[arg(long, help_heading = "Checks")]
-    pub(super) list_checks: bool,
-}
-
-const VERIFY_EXAMPLES: &str = "\
-Exit codes:
-  0  all checks pass (warnings do not count)
-  1  a check failed
-  2 to 5  the image could not be looked at; `ibwrt --help` tells
-
-Examples:
-  What does this image have?
-    ibwrt verify openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz
-
-  Does it do what it was patched for?
-    ibwrt verify router.img.gz --overlay connectx3 --overlay ipoib \\
-        --set ipoib.address=10.10.0.5/24
-
-  A root filesystem alone, with the kernel that will boot it:
-    ibwrt verify rootfs.img.gz --kernel bzImage --overlay connectx3
-
-  Is it the one that was published, with sha256sums and sha256sums.sig beside it?
-    ibwrt verify openwrt-24.10.0-x86-64-generic-ext4-combined-efi.img.gz \\
-        --key d310c6f2833e97f7
-
-  In a CI job:
-    ibwrt verify router.img.gz --recipe site.toml --format json > report.json";
-
 /// Show what is in an image.
 ///
 /// Shows the container and its trailers, the partitions and filesystems, the OpenWrt release, the kernel, the package
@@ -477,6 +298,7 @@ pub(super) struct ManArguments {
     pub(super) folder: PathBuf,
 }
 
+/// Takes the identifier of a check.
 pub(super) fn check_id() -> ValueParser {
     PossibleValuesParser::new(verify::check_ids()).into()
 }
@@ -539,7 +361,7 @@ mod tests {
         assert_eq!(wishes.settings, ["ipoib.address=10.10.0.5/24", "ipoib.mode=connected"]);
         assert_eq!((wishes.ssh_keys, wishes.files), (vec!["k".into()], vec!["/etc/banner=b,mode=0644".into()]));
         assert_eq!((patch.skip, patch.allow), (vec!["container".into(), "vermagic".into()], vec!["blacklist".into()]));
-        assert!(patch.sums && patch.force && !patch.dry_run);
+        assert!(patch.delivery.sums && patch.delivery.force && !patch.dry_run);
     }
 
     #[test]

@@ -9,9 +9,7 @@ use super::patch::epoch;
 use super::render_edits;
 use super::shard_args::Slice;
 use super::terminal::Terminal;
-use super::wish_args::to_wishes;
 use crate::error::{Error, ErrorKind, Result};
-use crate::recipe::CommandLineWishes;
 use crate::task::{self, BatchReport, BatchRequest, HostStatus};
 
 pub(super) fn run(command: &BatchCommand, terminal: &Terminal) -> Result<ExitCode> {
@@ -32,10 +30,7 @@ fn make(arguments: &BatchArguments, terminal: &Terminal) -> Result<ExitCode> {
         hosts: arguments.hosts.clone(),
         folder: arguments.output.clone(),
         shard: slice.as_ref().map(|slice| slice.shard),
-        wishes: CommandLineWishes {
-            rekey: arguments.identifiers.wish(),
-            ..to_wishes(&arguments.wishes, &arguments.additions, &arguments.kernel)
-        },
+        wishes: arguments.wishes.to_wishes(),
         name: arguments.name().to_owned(),
         keep_debug: arguments.keep_debug,
         force: arguments.force,

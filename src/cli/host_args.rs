@@ -6,8 +6,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
 use super::merge_args::MergeArguments;
 use super::shard_args::Sharding;
-use super::wish_args::{Additions, Identifiers, Kernel, Wishes, to_wishes};
-use crate::recipe::CommandLineWishes;
+use super::wish_args::HostWishes;
 use crate::task::HostsRequest;
 
 /// How output files are called when nothing is said.
@@ -47,13 +46,7 @@ pub(super) struct HostsCheckArguments {
     #[arg(long, value_name = "TEMPLATE", default_value = OUTPUT_NAME)]
     pub(super) name: String,
     #[command(flatten)]
-    pub(super) wishes: Wishes,
-    #[command(flatten)]
-    pub(super) additions: Additions,
-    #[command(flatten)]
-    pub(super) kernel: Kernel,
-    #[command(flatten)]
-    pub(super) identifiers: Identifiers,
+    pub(super) wishes: HostWishes,
 }
 
 const HOSTS_HELP: &str = "\
@@ -105,14 +98,7 @@ Examples:
 impl HostsCheckArguments {
     /// As the job takes them.
     pub(super) fn to_request(&self) -> HostsRequest {
-        HostsRequest {
-            hosts: self.hosts.clone(),
-            wishes: CommandLineWishes {
-                rekey: self.identifiers.wish(),
-                ..to_wishes(&self.wishes, &self.additions, &self.kernel)
-            },
-            name: self.name.clone(),
-        }
+        HostsRequest { hosts: self.hosts.clone(), wishes: self.wishes.to_wishes(), name: self.name.clone() }
     }
 }
 
@@ -140,13 +126,7 @@ pub(super) struct BatchArguments {
     #[arg(long, conflicts_with = "name")]
     pub(super) delta: bool,
     #[command(flatten)]
-    pub(super) wishes: Wishes,
-    #[command(flatten)]
-    pub(super) additions: Additions,
-    #[command(flatten)]
-    pub(super) kernel: Kernel,
-    #[command(flatten)]
-    pub(super) identifiers: Identifiers,
+    pub(super) wishes: HostWishes,
     #[command(flatten)]
     pub(super) sharding: Sharding,
     /// Sign sha256sums with this usign or signify secret key (sha256sums.sig); of shards `batch merge` signs it

@@ -1,4 +1,4 @@
-//! The clap types of what a command looks at: an image, or a tree of files in a folder.
+//! The clap types of what a command takes and gives: an image, or a tree of files in a folder.
 
 use std::path::PathBuf;
 
@@ -31,4 +31,15 @@ pub(super) fn input(image: Option<&PathBuf>, rootdir: Option<&PathBuf>) -> Optio
         Some(folder) => Some(Input::Tree(folder.clone())),
         None => image.cloned().map(Input::Image),
     }
+}
+
+/// What becomes of an output that is made.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Delivery {
+    /// Write sha256sums beside the output even where there is none
+    #[arg(long, help_heading = "Running", conflicts_with = "rootdir")]
+    pub(super) sums: bool,
+    /// Replace the output if it exists; of folders only those that hold a root filesystem's tree
+    #[arg(short, long, help_heading = "Running")]
+    pub(super) force: bool,
 }

@@ -21,6 +21,7 @@ mod merge_args;
 mod overlays;
 mod page;
 mod patch;
+mod patch_args;
 mod progress;
 mod render_checks;
 mod render_edits;
@@ -34,6 +35,7 @@ mod stream;
 mod terminal;
 mod unpatch;
 mod verify;
+mod verify_args;
 mod watch;
 mod wish_args;
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::args::PatchArguments;
 use super::page::{Page, Tone, number, size};
+use super::patch_args::PatchArguments;
 use super::sbom_args::Sbom;
 use super::terminal::Terminal;
 use super::{render_checks, render_edits, render_growth, render_identity};
@@ -26,10 +26,10 @@ pub(super) fn run(arguments: &PatchArguments, terminal: &Terminal) -> Result<Exi
         wishes: arguments.to_wishes(),
         dry_run: arguments.dry_run,
         keep_debug: arguments.keep_debug,
-        sums: arguments.sums,
+        sums: arguments.delivery.sums,
         signing: arguments.signing.to_request(),
         sbom: arguments.sbom.map(Sbom::form),
-        force: arguments.force,
+        force: arguments.delivery.force,
         allow: arguments.allow.clone(),
         skip: arguments.skip.clone(),
         epoch: epoch()?,
@@ -253,7 +253,7 @@ fn directories(count: usize) -> String {
 
 /// The options by which `verify` holds the result against all that `arguments` wish. Secrets are not repeated.
 fn held_against(arguments: &PatchArguments) -> String {
-    let (wishes, findable) = (&arguments.wishes, &arguments.additions.findable);
+    let (wishes, findable) = (&arguments.wishes.wishes, &arguments.wishes.additions.findable);
     let is_open = |assignment: &&String| {
         let key = assignment.split('=').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
         key != "root_password_hash"

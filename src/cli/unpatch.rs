@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::input_args::InputArguments;
+use super::input_args::{Delivery, InputArguments};
 use super::page::Page;
 use super::patch;
 use super::sign_args::Signing;
@@ -40,12 +40,8 @@ pub(super) struct UnpatchArguments {
     /// Print the plan and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
     dry_run: bool,
-    /// Write sha256sums beside the output even where there is none
-    #[arg(long, help_heading = "Running", conflicts_with = "rootdir")]
-    sums: bool,
-    /// Replace the output if it exists; of folders only those that hold a root filesystem's tree
-    #[arg(short, long, help_heading = "Running")]
-    force: bool,
+    #[command(flatten)]
+    delivery: Delivery,
 }
 
 const EXAMPLES: &str = "\
@@ -69,9 +65,9 @@ pub(super) fn run(arguments: &UnpatchArguments, terminal: &Terminal) -> Result<E
         dry_run: arguments.dry_run,
         discard_changes: arguments.discard_changes,
         discard_overlay: arguments.discard_overlay,
-        sums: arguments.sums,
+        sums: arguments.delivery.sums,
         signing: arguments.signing.to_request(),
-        force: arguments.force,
+        force: arguments.delivery.force,
         epoch: patch::epoch()?,
     };
     let report = task::unpatch(&request, terminal.progress())?;

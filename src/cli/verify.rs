@@ -4,15 +4,14 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::args::VerifyArguments;
 use super::input_args::input;
 use super::page::{Page, Tone};
 use super::patch::epoch;
 use super::render_checks;
 use super::terminal::Terminal;
+use super::verify_args::VerifyArguments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Severity;
-use crate::recipe::CommandLineWishes;
 use crate::task::{self, VerifyReport, VerifyRequest};
 use crate::verify::{AUTHENTICITY, CHECKS, Report};
 
@@ -23,12 +22,8 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> Result<Ex
     let Some(input) = input(arguments.image.as_ref(), arguments.rootdir.as_ref()) else {
         return Err(Error::usage("no image was given").remedy("ibwrt verify IMAGE"));
     };
-    let wishes = CommandLineWishes {
-        kernel: arguments.booted_by.kernel.clone(),
-        ..arguments.wishes.to_wishes(&arguments.findable)
-    };
     let trust = arguments.trust.to_request(epoch()?);
-    let request = VerifyRequest { input, wishes, skip: arguments.skip.clone(), trust };
+    let request = VerifyRequest { input, wishes: arguments.to_wishes(), skip: arguments.skip.clone(), trust };
     let report = task::verify(&request, terminal.progress())?;
     terminal.report(&report, || {
         let mut page = Page::new();

@@ -6,6 +6,26 @@ use clap::Args;
 
 use crate::recipe::{CommandLineWishes, Rekey};
 
+/// All that can be wished of what is in an image.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ImageWishes {
+    #[command(flatten)]
+    pub(super) wishes: Wishes,
+    #[command(flatten)]
+    pub(super) additions: Additions,
+    #[command(flatten)]
+    pub(super) kernel: Kernel,
+}
+
+/// The same for every one of many hosts.
+#[derive(Debug, Clone, Args)]
+pub(super) struct HostWishes {
+    #[command(flatten)]
+    pub(super) wishes: ImageWishes,
+    #[command(flatten)]
+    pub(super) identifiers: Identifiers,
+}
+
 /// Overlays, recipe and settings.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What is wished")]
@@ -103,19 +123,30 @@ impl Wishes {
     }
 }
 
-/// All that the command line can wish for, as the recipe takes it.
-pub(super) fn to_wishes(wishes: &Wishes, additions: &Additions, kernel: &Kernel) -> CommandLineWishes {
-    CommandLineWishes {
-        modules: additions.modules.clone(),
-        no_register: additions.no_register,
-        no_manifest: additions.no_manifest,
-        package_folders: additions.package_dir.clone(),
-        root_password_hash: additions.root_password_hash.clone(),
-        ssh_keys: additions.ssh_key.clone(),
-        kernel: kernel.kernel.clone(),
-        kernel_version: kernel.kernel_version.clone(),
-        replace_modules: kernel.replace_modules,
-        ..wishes.to_wishes(&additions.findable)
+impl ImageWishes {
+    /// As the recipe takes them.
+    pub(super) fn to_wishes(&self) -> CommandLineWishes {
+        let Self { wishes, additions, kernel } = self;
+        CommandLineWishes {
+            modules: additions.modules.clone(),
+            no_register: additions.no_register,
+            no_manifest: additions.no_manifest,
+            package_folders: additions.package_dir.clone(),
+            root_password_hash: additions.root_password_hash.clone(),
+            ssh_keys: additions.ssh_key.clone(),
+            kernel: kernel.kernel.clone(),
+            kernel_version: kernel.kernel_version.clone(),
+            replace_modules: kernel.replace_modules,
+            ..wishes.to_wishes(&additions.findable)
+        }
+    }
+}
+
+impl HostWishes {
+    /// As the recipe takes them.
+    pub(super) fn to_wishes(&self) -> CommandLineWishes {
+        let rekey = self.identifiers.rekey.then_some(Rekey::ByName);
+        CommandLineWishes { rekey, ..self.wishes.to_wishes() }
     }
 }
 
@@ -148,13 +179,6 @@ pub(super) struct Identifiers {
     /// file (disk GUID or signature, PARTUUIDs), and grub.cfg the same: two disks with one PARTUUID in a machine collide
     #[arg(long)]
     pub(super) rekey: bool,
-}
-
-impl Identifiers {
-    /// As the recipe takes them.
-    pub(super) fn wish(&self) -> Option<Rekey> {
-        self.rekey.then_some(Rekey::ByName)
-    }
 }
 
 /// A `PATH=LOCAL`, taken as it stands.
