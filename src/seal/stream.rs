@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
+use super::gzip::Target;
 use super::model::{Model, Over};
 use crate::digest::Sha256Hex;
 
@@ -14,6 +15,8 @@ static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 pub(super) struct Stream<'a> {
     sink: Sink<'a>,
     digest: Sha256Hex,
+    /// Whether the digest of what comes is known to who writes.
+    is_paused: bool,
     length: u64,
 }
 
@@ -44,7 +47,7 @@ impl<'a> Stream<'a> {
     }
 
     fn into_sink(sink: Sink<'a>) -> Self {
-        Self { sink, digest: Sha256Hex::default(), length: 0 }
+        Self { sink, digest: Sha256Hex::default(), is_paused: false, length: 0 }
     }
 
     /// Appends `count` zeroes without storing them, where the filesystem can do that.
@@ -56,7 +59,7 @@ impl<'a> Stream<'a> {
             // Moving would write out what is buffered.
             return Ok(());
         }
-        let mut left = count;
+        let mut left = if self.is_paused { 0 } else { count };
         while left > 0 {
             let now = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROES.len());
             self.digest.update(ZEROES.get(..now).unwrap_or(&ZEROES));
@@ -93,6 +96,16 @@ impl<'a> Stream<'a> {
     }
 }
 
+impl Target for Stream<'_> {
+    fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
+    fn resume(&mut self, digest: Sha256Hex) {
+        (self.digest, self.is_paused) = (digest, false);
+    }
+}
+
 impl Write for Stream<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = match &mut self.sink {
@@ -103,7 +116,9 @@ impl Write for Stream<'_> {
                 bytes.len()
             }
         };
-        self.digest.update(bytes.get(..count).unwrap_or_default());
+        if !self.is_paused {
+            self.digest.update(bytes.get(..count).unwrap_or_default());
+        }
         self.length += count as u64;
         Ok(count)
     }

@@ -12,21 +12,21 @@
 
 mod joint;
 mod piece;
+mod rehearsal;
 mod segment;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::io::{self, Write};
-use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::crc;
-use crate::image::{DeflateStream, Disk, PAGE};
+use crate::digest::Sha256Hex;
+use crate::image::{DeflateStream, Disk};
 use crate::progress::Progress;
 use joint::Run;
 use piece::{Piece, WINDOW};
+pub(crate) use rehearsal::Rehearsal;
 use segment::Segment;
 
 /// Pieces compressed at a time, per thread.
@@ -41,6 +41,17 @@ const HEADER: [u8; 10] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 3];
 /// An empty final block with fixed codes: bits 1 (final), 01 (fixed), 0000000 (end of block).
 const FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
 
+/// What a member is written to. It may take in a digest of what it is given.
+pub(super) trait Target: Write {
+    /// The digest of what comes until [`Target::resume`] is known: it need not be taken in.
+    fn pause(&mut self) {}
+
+    /// `digest` is that of all that came so far; what follows is to be taken in again.
+    fn resume(&mut self, _digest: Sha256Hex) {}
+}
+
+impl Target for Vec<u8> {}
+
 /// Writes `disk` as one gzip member to `out`, taking over what it can of the [stream](Disk::stream) that it came from, and
 /// of a `rehearsal`.
 ///
@@ -49,50 +60,10 @@ const FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
 pub(crate) fn write_gzip(
     disk: &Disk,
     rehearsal: Option<&Rehearsal>,
-    out: &mut (dyn Write + Send),
+    out: &mut dyn Target,
     progress: &dyn Progress,
 ) -> io::Result<()> {
     write(disk, disk.stream(), rehearsal, DEFAULT_LEVEL, out, progress)
-}
-
-/// The pieces that a disk is compressed in, for the clones of it.
-pub(crate) struct Rehearsal {
-    disk: Disk,
-    /// Range → what it is compressed to.
-    pieces: BTreeMap<(u64, u64), Arc<Piece>>,
-}
-
-impl Rehearsal {
-    /// Compresses what [has to be](Segment::Fresh) of `disk`, which is [founded](Disk::founded) on what its clones will
-    /// have in common.
-    ///
-    /// # Errors
-    /// Those of the compressor.
-    pub(crate) fn of(disk: &Disk) -> io::Result<Self> {
-        let fresh = segment::segments(disk, disk.stream()).into_par_iter();
-        let pieces = fresh.filter_map(|segment| match &segment {
-            Segment::Fresh(range) => {
-                Some(piece(disk, &segment, DEFAULT_LEVEL).map(|piece| Some(((range.start, range.end), piece?))))
-            }
-            _ => None,
-        });
-        let pieces: io::Result<Vec<_>> = pieces.collect();
-        Ok(Self { disk: disk.clone(), pieces: pieces?.into_iter().flatten().collect() })
-    }
-
-    /// The piece for `range` of `disk`, if the disk has there, and in the history before it, what this one has.
-    fn piece(&self, disk: &Disk, range: &Range<u64>) -> Option<Arc<Piece>> {
-        let piece = self.pieces.get(&(range.start, range.end))?;
-        let pages = range.start.saturating_sub(WINDOW) / PAGE as u64..range.end.div_ceil(PAGE as u64);
-        disk.shares(&self.disk, pages).then(|| Arc::clone(piece))
-    }
-}
-
-impl fmt::Debug for Rehearsal {
-    /// Its sizes; the pieces would fill books.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rehearsal").field("disk", &self.disk).field("pieces", &self.pieces.len()).finish()
-    }
 }
 
 fn write(
@@ -100,7 +71,7 @@ fn write(
     stream: Option<(&DeflateStream, u64)>,
     rehearsal: Option<&Rehearsal>,
     level: u32,
-    out: &mut (dyn Write + Send),
+    out: &mut dyn Target,
     progress: &dyn Progress,
 ) -> io::Result<()> {
     let segments = segment::segments(disk, stream);
@@ -112,13 +83,22 @@ fn write(
         },
         _ => piece(disk, segment, level),
     };
+    let mut known = rehearsal.and_then(|rehearsal| rehearsal.known(disk, &segments));
+    if known.is_some() {
+        out.pause();
+    }
     out.write_all(&HEADER)?;
     let mut member = Member { stream, out, crc: 0, is_complete: false };
     let window = rayon::current_num_threads() * PIECES_PER_THREAD;
+    let mut done = 0;
     for segments in windows(&segments, window) {
         let pieces: Vec<io::Result<Option<Arc<Piece>>>> = segments.par_iter().map(&piece).collect();
         for (segment, piece) in segments.iter().zip(pieces) {
             progress.advance(member.put(segment, piece?, disk.length())?);
+            done += 1;
+            if let Some((_, digest)) = known.take_if(|(count, _)| *count == done) {
+                member.out.resume(digest);
+            }
         }
     }
     if !member.is_complete {
@@ -160,16 +140,16 @@ fn piece(disk: &Disk, segment: &Segment, level: u32) -> io::Result<Option<Arc<Pi
 }
 
 /// A gzip member in the making.
-struct Member<'a> {
+struct Member<'a, T: Write + ?Sized> {
     stream: Option<&'a DeflateStream>,
-    out: &'a mut (dyn Write + Send),
+    out: &'a mut T,
     /// CRC-32 of what was put in so far.
     crc: u32,
     /// Whether the final block is there.
     is_complete: bool,
 }
 
-impl Member<'_> {
+impl<T: Write + ?Sized> Member<'_, T> {
     /// Appends a segment of a disk of `length` bytes, with its piece where it needs one; returns its length.
     fn put(&mut self, segment: &Segment, piece: Option<Arc<Piece>>, length: u64) -> io::Result<u64> {
         match segment {

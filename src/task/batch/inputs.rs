@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::hosts::HostRow;
 use crate::plan::{Content, Edit};
 
+use super::super::shelf::Shelf;
 use super::super::steps::{Opened, Planned, Wished};
 use super::BatchRequest;
 
@@ -31,7 +32,7 @@ pub(super) fn digest(request: &BatchRequest, opened: &Opened, wished: &Wished, o
     add(&format!("{:?}", (&resolved.lines, &resolved.managed, resolved.is_registered)));
     for wish in &resolved.files {
         add(&format!("{:?}", (&wish.path, &wish.attributes)));
-        add(&content(Some(&wish.content)));
+        add(&content(&opened.shelf, Some(&wish.content)));
     }
     if let Some(swap) = &wished.swap {
         add(&format!("{:?}", (sha256_hex(&swap.kernel.bytes), &swap.version, swap.replace_modules)));
@@ -54,12 +55,12 @@ pub(super) fn of_all(rows: &[(HostRow, String)]) -> String {
     digest.finish()
 }
 
-/// SHA-256 over the edits of a plan.
-pub(super) fn plan_digest(planned: &Planned) -> String {
+/// SHA-256 over the edits of a plan; `shelf` knows the digests of what plans have in common.
+pub(super) fn plan_digest(planned: &Planned, shelf: &Shelf) -> String {
     let mut digest = Sha256Hex::default();
     let boot = planned.boot.iter().flat_map(|boot| &boot.edits);
     for Edit { path, change, content: after, attributes, .. } in boot.chain(&planned.plan.edits) {
-        digest.update(format!("{path}\0{change:?}\0{attributes:?}\0{}\n", content(after.as_ref())).as_bytes());
+        digest.update(format!("{path}\0{change:?}\0{attributes:?}\0{}\n", content(shelf, after.as_ref())).as_bytes());
     }
     if let Some(rekeying) = &planned.rekeying {
         digest.update(format!("{:?}", rekeying.change.identifiers).as_bytes());
@@ -67,9 +68,9 @@ pub(super) fn plan_digest(planned: &Planned) -> String {
     digest.finish()
 }
 
-fn content(content: Option<&Content>) -> String {
+fn content(shelf: &Shelf, content: Option<&Content>) -> String {
     match content {
-        Some(Content::File(bytes)) => sha256_hex(bytes),
+        Some(Content::File(bytes)) => shelf.digest(bytes),
         other => format!("{other:?}"),
     }
 }

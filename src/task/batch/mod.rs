@@ -249,7 +249,7 @@ impl<'a> Work<'a> {
         let sealed = output.fill(&image.disk, &Silent)?.publish(None)?;
         let done = Done {
             inputs: item.inputs.clone(),
-            plan: inputs::plan_digest(&planned),
+            plan: inputs::plan_digest(&planned, &opened.shelf),
             length: sealed.length,
             sha256: sealed.sha256,
             findings: Vec::new(),

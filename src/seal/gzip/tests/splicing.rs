@@ -3,9 +3,12 @@
 use proptest::prelude::*;
 
 use super::support::{PACKERS, gzip, mixture, packed, unpack};
+use crate::digest::sha256_hex;
 use crate::image::Disk;
 use crate::progress::Silent;
+use crate::seal::gzip::segment::segments;
 use crate::seal::gzip::{Rehearsal, write_gzip};
+use crate::seal::stream::Stream;
 
 /// A change to a disk.
 #[derive(Debug, Clone)]
@@ -93,7 +96,41 @@ proptest! {
         write_gzip(&clone, Some(&rehearsal), &mut member, &Silent).unwrap();
         prop_assert!(member == gzip(&straight, 2));
         prop_assert!(unpack(&member) == content);
+        prop_assert_eq!(told(&clone, Some(&rehearsal)), told(&straight, None));
+        prop_assert_eq!(told(&clone, Some(&rehearsal)), (member.len() as u64, sha256_hex(&member)));
     }
+}
+
+/// Length and SHA-256 that are told of a disk that is written.
+fn told(disk: &Disk, rehearsal: Option<&Rehearsal>) -> (u64, String) {
+    let mut out = Stream::to_nowhere();
+    write_gzip(disk, rehearsal, &mut out, &Silent).unwrap();
+    out.finish().unwrap()
+}
+
+#[test]
+fn what_a_clone_begins_with_as_its_rehearsal_does_is_not_hashed_again() {
+    const PLACES: [u64; 3] = [600_000, 2_000_000, 4_000_000];
+    let mut base = Disk::from_gzip(packed(0)).unwrap();
+    PLACES.iter().for_each(|place| base.write_at(*place, b"common").unwrap());
+    let base = base.founded();
+    let rehearsal = Rehearsal::of(&base).unwrap();
+    let known = |disk: &Disk| rehearsal.known(disk, &segments(disk, disk.stream())).map(|(count, _)| count);
+    let whole = segments(&base, base.stream()).len();
+    assert_eq!(known(&base), Some(whole), "a clone without edits is known to its end");
+    let mut counts = vec![0];
+    for place in PLACES {
+        let mut clone = base.clone();
+        clone.write_at(place, b"own").unwrap();
+        assert_eq!(told(&clone, Some(&rehearsal)), told(&clone, None));
+        counts.extend(known(&clone));
+    }
+    assert!(counts.len() == 4 && counts.is_sorted_by(|less, more| less < more), "the later the more: {counts:?}");
+    let mut clone = base.clone();
+    clone.write_at(0, b"something").unwrap();
+    assert_eq!(known(&clone), None, "nothing is as it was");
+    // The same content, but nobody knows that.
+    assert_eq!(known(&Disk::from_gzip(packed(0)).unwrap()), None);
 }
 
 #[test]
