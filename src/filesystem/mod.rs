@@ -22,7 +22,7 @@ mod trunk;
 pub(crate) use detect::{check_editable, detect, open, problems};
 pub(crate) use directory::{Directory, Extent, Stored};
 pub(crate) use grow::{Growth, grow, overlay_start, shortfall};
-pub(crate) use proven::{Proven, proven};
+pub(crate) use proven::{Later, Proven, proven};
 pub(crate) use squashfs::{LiveOverlay, Packing};
 
 use std::ops::Range;

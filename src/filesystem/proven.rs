@@ -11,21 +11,26 @@ use crate::image::Volume;
 
 /// A filesystem in which nothing was found wrong, to hold later states of it against: what edits made of clones of it.
 pub(crate) trait Proven: Send + Sync {
-    /// The paths that may be read otherwise in `volume`, a later state, than here: their metadata, their entries or their
-    /// content. All others are read from the same bytes. `None` where that cannot be told.
+    /// What `volume`, a later state, has become. `None` where that cannot be told.
     ///
     /// # Errors
     /// Corrupt structures in the later state.
-    fn changed(&self, volume: &Volume) -> Result<Option<BTreeSet<String>>>;
-
-    /// As [`problems`](super::problems) on `volume`, of which `reader` reads the tree, and whose `changed` paths are
-    /// [known](Proven::changed).
-    ///
-    /// # Errors
-    /// As [`problems`](super::problems).
-    fn problems(&self, volume: &Volume, changed: &BTreeSet<String>, reader: &mut dyn Filesystem)
-    -> Result<Vec<String>>;
+    fn later(&self, volume: &Volume) -> Result<Option<Later>>;
 }
+
+/// A later state of a filesystem.
+pub(crate) struct Later {
+    /// The paths that may be read otherwise than before: their metadata, their entries or their content. All others are read
+    /// from the same bytes.
+    pub(crate) changed: BTreeSet<String>,
+    /// It, opened.
+    pub(crate) root: Box<dyn Filesystem>,
+    /// Its problems.
+    pub(crate) problems: LaterProblems,
+}
+
+/// Tells what [`problems`](super::problems) tells of a later state, of which the reader that is given reads the tree.
+pub(crate) type LaterProblems = Box<dyn FnOnce(&mut dyn Filesystem) -> Result<Vec<String>>>;
 
 /// The filesystem in `volume`, in which [`problems`](super::problems) found none; `None` where later states cannot be held
 /// against it.

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Ext4;
 use super::check::problems_by;
 use super::groups::Group;
 use super::raw::{FIRST_FREE, JOURNAL, ROOT, Raw, Record};
 use super::superblock::Superblock;
 use crate::error::Result;
-use crate::filesystem::Filesystem;
+use crate::filesystem::{Filesystem, Later};
 use crate::image::Volume;
 
 type Names = BTreeMap<Vec<u8>, u32>;
@@ -90,7 +91,7 @@ fn is_same(before: Option<Record>, now: Option<Record>) -> bool {
 }
 
 impl super::super::Proven for Proven {
-    fn changed(&self, volume: &Volume) -> Result<Option<BTreeSet<String>>> {
+    fn later(&self, volume: &Volume) -> Result<Option<Later>> {
         let unit = usize::try_from(self.superblock.block_size).unwrap_or(0);
         let Some(blocks) = self.volume.differing_units(volume, unit)? else { return Ok(None) };
         let superblock = Superblock::read(volume)?;
@@ -105,11 +106,13 @@ impl super::super::Proven for Proven {
             return Ok(None);
         }
         let mut walk = Walk { proven: self, now, inodes, changed: BTreeSet::new() };
-        Ok(walk.all().map(|()| walk.changed))
-    }
-
-    fn problems(&self, volume: &Volume, _: &BTreeSet<String>, reader: &mut dyn Filesystem) -> Result<Vec<String>> {
-        problems_by(volume, reader)
+        if walk.all().is_none() {
+            return Ok(None);
+        }
+        let (changed, root) = (walk.changed, Ext4::open(volume.clone(), 0)?);
+        let volume = volume.clone();
+        let problems = Box::new(move |reader: &mut dyn Filesystem| problems_by(&volume, reader));
+        Ok(Some(Later { changed, root: Box::new(root), problems }))
     }
 }
 

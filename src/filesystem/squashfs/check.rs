@@ -20,27 +20,6 @@ use crate::image::Volume;
 /// # Errors
 /// A volume shorter than a superblock; or what is not supported.
 pub(in crate::filesystem) fn problems(volume: &Volume) -> Result<Vec<String>> {
-    found(volume, |opened| {
-        let is_edited = opened.volume.is_changed(0, opened.superblock.used);
-        unreadable(opened, |_, content| !is_edited || is_new(opened, content))
-    })
-}
-
-/// The same, where only the contents of the files with these `paths` are to be looked at.
-///
-/// # Errors
-/// As [`problems`].
-pub(super) fn problems_at(volume: &Volume, paths: &BTreeSet<String>) -> Result<Vec<String>> {
-    found(volume, |opened| {
-        let mut ids = BTreeSet::new();
-        for path in paths {
-            ids.extend(opened.tree.find(&components(path)?)?);
-        }
-        unreadable(opened, |id, _| ids.contains(&id))
-    })
-}
-
-fn found(volume: &Volume, unreadable: impl Fn(&Squashfs) -> Result<Vec<String>>) -> Result<Vec<String>> {
     let problems = Superblock::read(volume)?.problems(volume.length());
     if !problems.is_empty() {
         return Ok(problems);
@@ -50,12 +29,29 @@ fn found(volume: &Volume, unreadable: impl Fn(&Squashfs) -> Result<Vec<String>>)
         Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(vec![error.to_string()]),
         Err(error) => return Err(error),
     };
+    let is_edited = opened.volume.is_changed(0, opened.superblock.used);
+    found(&opened, |_, content| !is_edited || is_new(&opened, content))
+}
+
+/// The same of what was `opened`, where only the contents of the files with these `paths` are to be looked at.
+///
+/// # Errors
+/// As [`problems`].
+pub(super) fn problems_at(opened: &Squashfs, paths: &BTreeSet<String>) -> Result<Vec<String>> {
+    let mut ids = BTreeSet::new();
+    for path in paths {
+        ids.extend(opened.tree.find(&components(path)?)?);
+    }
+    found(opened, |id, _| ids.contains(&id))
+}
+
+fn found(opened: &Squashfs, asked: impl Fn(Id, &Content) -> bool) -> Result<Vec<String>> {
     let mut problems = opened.tree.wrong_links.clone();
-    match export_problems(&opened) {
+    match export_problems(opened) {
         Ok(more) => problems.extend(more),
         Err(error) => problems.push(error.to_string()),
     }
-    problems.extend(unreadable(&opened)?);
+    problems.extend(unreadable(opened, asked)?);
     Ok(problems)
 }
 

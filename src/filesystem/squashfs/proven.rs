@@ -9,7 +9,7 @@ use super::superblock::{LENGTH, Superblock};
 use super::tables::{Fragment, PLAIN};
 use super::tree::{Body, Id, Node};
 use crate::error::Result;
-use crate::filesystem::Filesystem;
+use crate::filesystem::Later;
 use crate::image::Volume;
 
 /// Unit in which volumes are compared, in bytes.
@@ -32,7 +32,7 @@ impl Proven {
 }
 
 impl super::super::Proven for Proven {
-    fn changed(&self, volume: &Volume) -> Result<Option<BTreeSet<String>>> {
+    fn later(&self, volume: &Volume) -> Result<Option<Later>> {
         let Some(units) = self.0.volume.differing_units(volume, UNIT_LENGTH)? else { return Ok(None) };
         let now = Squashfs::open(volume.clone(), 0)?;
         let side_by_side = SideBySide { before: &self.0, now: &now, units: units.into_iter().collect() };
@@ -41,11 +41,9 @@ impl super::super::Proven for Proven {
         }
         let mut changed = BTreeSet::new();
         side_by_side.compare(&mut changed)?;
-        Ok(Some(changed))
-    }
-
-    fn problems(&self, volume: &Volume, changed: &BTreeSet<String>, _: &mut dyn Filesystem) -> Result<Vec<String>> {
-        problems_at(volume, changed)
+        // Its structure was checked as its tree was read.
+        let problems = problems_at(&now, &changed);
+        Ok(Some(Later { changed, root: Box::new(now), problems: Box::new(|_| problems) }))
     }
 }
 

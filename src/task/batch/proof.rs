@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::filesystem::{
-    self, Attributes, DirectoryEntry, FileType, Filesystem, Kind, Metadata, Proven, Space, proven,
+    self, Attributes, DirectoryEntry, FileType, Filesystem, Kind, Later, Metadata, Proven, Space, proven,
 };
 use crate::openwrt::{KnownModules, System};
 use crate::verify::{self, Expectations, Report};
@@ -68,9 +68,9 @@ impl Proof {
     pub(super) fn checked(&self, result: &Medium, asked: Asked<'_>) -> Option<Report> {
         let (scene, boot_problems) = self.scene(result, asked.given)?;
         let volume = result.volume(&self.root).ok()?;
-        let changed = self.proven.changed(&volume).ok()??;
-        let mut reader = Reader { proof: self, changed: &changed, root: result.filesystem(&self.root).ok()? };
-        let root_problems = told(self.proven.problems(&volume, &changed, &mut reader));
+        let Later { changed, root, problems } = self.proven.later(&volume).ok()??;
+        let mut reader = Reader { proof: self, changed: &changed, root };
+        let root_problems = told(problems(&mut reader));
         let known = KnownModules::new(&self.system.module_directories, &self.system.tree, &changed);
         let system = System::read_knowing(&mut reader, &asked.expectations.paths(), &known);
         let read = Read { system: system.map_err(|error| error.to_string()), boot_problems, root_problems };
