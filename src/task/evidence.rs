@@ -25,13 +25,14 @@ pub(super) struct Read {
 /// Reads everything that a check may ask for; what cannot be read becomes the reason why.
 pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectations: Expectations) -> Evidence<'a> {
     let wanted = expectations.paths();
-    // Unpacking the kernel takes most of the time, and needs nothing of the rest.
-    let (kernels, read) = rayon::join(
-        || kernels(&scene.kernels, unpacked),
+    // The kernel comes second: it was begun long ago, and who waits for it would keep a thread from reading.
+    let (read, kernels) = rayon::join(
         || {
-            let (boot_problems, root_problems) = (boot_problems(scene), root_problems(scene));
-            Read { system: read_system(scene, &wanted), boot_problems, root_problems }
+            let problems = || (boot_problems(scene), root_problems(scene));
+            let (system, (boot_problems, root_problems)) = rayon::join(|| read_system(scene, &wanted), problems);
+            Read { system, boot_problems, root_problems }
         },
+        || kernels(&scene.kernels, unpacked),
     );
     joined(scene, kernels, read, expectations)
 }
