@@ -9,7 +9,9 @@ use toml::{Table, Value};
 
 use crate::error::Result;
 use crate::overlay::{Overlay, is_folder};
-use crate::recipe::{self, CommandLineWishes, Document, Recipe, Rekey, child_path, recipe_file, typed};
+use crate::recipe::{
+    self, CommandLineWishes, Document, Recipe, Rekey, child_path, overlays_by_name, recipe_file, typed,
+};
 use crate::template::{self, Outside, Secrets, serialized};
 
 use super::{Host, Hosts};
@@ -86,7 +88,9 @@ impl Renderer {
         }
         document.table = table;
         let mut whole = self.below.clone();
-        whole.lay(&document.rooted(&self.hosts.folder));
+        let document = document.rooted(&self.hosts.folder, &self.overlays_below());
+        self.root_below(&mut whole, &document);
+        whole.lay(&document);
         let mut recipe = Recipe::from_document(whole, &self.wishes)?;
         if recipe.hostname.is_none() {
             recipe.hostname = Some(host.name.clone());
@@ -98,6 +102,20 @@ impl Renderer {
         recipe.names = names;
         recipe.secrets = secrets.clone();
         Ok(HostRecipe { recipe, output, secrets: secrets.clone() })
+    }
+
+    /// The overlays that recipe file and command line put in force.
+    fn overlays_below(&self) -> Vec<String> {
+        self.below.overlays().into_iter().chain(self.wishes.overlays.iter().cloned()).collect()
+    }
+
+    /// Roots the local files that `below`, the recipe file's, names for overlays that only `document` puts in force.
+    fn root_below(&self, below: &mut Document, document: &Document) {
+        let Some(folder) = self.wishes.recipe.as_ref().and_then(|recipe| recipe.parent()) else { return };
+        let known = overlays_by_name(&self.overlays_below());
+        let mut overlays = overlays_by_name(&document.overlays());
+        overlays.retain(|name, _| !known.contains_key(name) && !Overlay::builtin_names().contains(&name.as_str()));
+        below.root_settings(folder, &overlays);
     }
 
     /// What the hosts file says of `host`.
@@ -131,12 +149,8 @@ impl Renderer {
 
     /// The schemas of the overlays that are folders and that `document` or the layers around it name.
     fn folder_schemas(&self, document: &Document) -> BTreeMap<String, Json> {
-        let listed = |document: &Document| {
-            let overlays = document.table.get("overlays").and_then(Value::as_array);
-            overlays.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
-        };
-        let own = Document { table: document.table.clone(), ..Document::default() }.rooted(&self.hosts.folder);
-        let references = listed(&own).into_iter().chain(listed(&self.below)).chain(self.wishes.overlays.clone());
+        let own = Document { table: document.table.clone(), ..Document::default() }.rooted(&self.hosts.folder, &[]);
+        let references = own.overlays().into_iter().chain(self.overlays_below());
         let mut known = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         let folders = references.filter(|reference| is_folder(reference)).filter_map(|reference| {
             // What is wrong with an overlay is said when it is resolved.

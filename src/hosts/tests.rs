@@ -242,6 +242,77 @@ fn what_cannot_be_is_refused_in_these_words() {
     }
 }
 
+const OVERLAY: &str = "name = 'mine'\nsummary = 's'\n[[setting]]\nname = 'key'\ntype = 'file'\nsummary = 's'\n\
+                       [[setting]]\nname = 'size'\ntype = 'integer'\nsummary = 's'\n[[file]]\npath = '/etc/key'\nfrom = 'key'\n";
+
+#[test]
+fn settings_of_an_overlay_that_is_a_folder_count_in_every_layer_from_the_folder_of_their_own_file() {
+    const HOSTS: &str =
+        "[[host]]\nname = 'h1'\nmine.key = 'keys/{{ host.name }}'\nmine.size = '{{ host.index + 1 }}'\n";
+    let below = "[mine]\nkey = 'common.key'\n";
+    // Hosts file, recipe, whether the command line names the overlay, and the key that the host gets.
+    let cases = [
+        (format!("overlays = ['./my-overlay']\n{HOSTS}"), None, false, "of h1"),
+        (format!("{HOSTS}overlays = ['./my-overlay']\n"), None, false, "of h1"),
+        (format!("group.g.overlays = ['./my-overlay']\n{HOSTS}group = 'g'\n"), None, false, "of h1"),
+        (HOSTS.to_owned(), Some("overlays = ['../site/my-overlay']\n"), false, "of h1"),
+        (HOSTS.to_owned(), Some(below), true, "of h1"),
+        (format!("overlays = ['my-overlay']\n{HOSTS}"), Some("overlays = ['../site/my-overlay/']\n"), true, "of h1"),
+        ("overlays = ['my-overlay']\n[[host]]\nname = 'h1'\n".to_owned(), Some(below), false, "common"),
+        ("[[host]]\nname = 'h1'\n".to_owned(), Some(below), true, "common"),
+    ];
+    for (hosts, recipe, is_on_command_line, expected) in cases {
+        let folder = folder(&[
+            ("site/h.toml", &hosts),
+            ("site/my-overlay/overlay.toml", OVERLAY),
+            ("site/keys/h1", "of h1"),
+            ("recipes/r.toml", recipe.unwrap_or_default()),
+            ("recipes/common.key", "common"),
+        ]);
+        let overlay = folder.path().join("site/my-overlay").display().to_string();
+        let wishes = CommandLineWishes {
+            recipe: recipe.map(|_| folder.path().join("recipes/r.toml")),
+            overlays: is_on_command_line.then_some(overlay).into_iter().collect(),
+            ..CommandLineWishes::default()
+        };
+        let rendered = rows(&folder.path().join("site/h.toml"), &wishes, NAME);
+        let rendered = rendered.unwrap_or_else(|error| panic!("{hosts}{recipe:?}: {error}"));
+        let resolved = crate::overlay::resolve(&rendered[0].1.recipe).unwrap();
+        let file = resolved.files.iter().find(|file| file.path == "/etc/key").unwrap();
+        assert_eq!(file.content, crate::plan::Content::File(expected.as_bytes().into()), "{hosts}{recipe:?}");
+    }
+}
+
+#[test]
+fn settings_of_an_overlay_that_is_a_folder_are_refused_where_they_stand() {
+    let told = |hosts: &str| {
+        let folder = folder(&[("h.toml", hosts), ("my-overlay/overlay.toml", OVERLAY)]);
+        let error = rows(&folder.path().join("h.toml"), &CommandLineWishes::default(), NAME).unwrap_err();
+        shown(&error, folder.path())
+    };
+    let host = "[[host]]\nname = 'h1'\n";
+    let mistakes = [
+        (
+            format!("{host}mine.size = 1\n"),
+            "h.toml, line 3, column 1: `mine` is neither an overlay in force nor a key of",
+        ),
+        (
+            format!("overlays = ['./my-overlay']\n{host}mine.size = 'x'\n"),
+            "h.toml, line 4, column 6: `mine.size` is a string, where an integer belongs",
+        ),
+        (format!("overlays = ['./my-overlay']\n{host}mine.sise = 1\n"), "h.toml, line 4, column 6: unknown"),
+        (format!("overlays = ['./my-overlay']\n{host}mine.key = 'none'\n"), "h.toml, line 4, column 6"),
+        (
+            format!("overlays = ['./no-overlay']\n{host}mine.size = 1\n"),
+            "h.toml, line 1, column 13: there is no folder",
+        ),
+    ];
+    for (hosts, expected) in mistakes {
+        let told = told(&hosts);
+        assert!(told.starts_with(&format!("host h1: {expected}")), "{hosts}: {told}");
+    }
+}
+
 #[test]
 fn an_output_name_that_two_hosts_share_is_refused() {
     let folder = folder(&[("h.toml", "[[host]]\nname = 'h1'\n[[host]]\nname = 'h2'\n")]);

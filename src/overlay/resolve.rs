@@ -13,7 +13,7 @@ use crate::infiniband::{IpoibInterface, is_port_guid};
 use crate::kernel::ModuleName;
 use crate::plan::{AutoloadWish, Content, FileWish, Finding, LineWish, ManagedWish};
 use crate::recipe::{ExtraContent, Recipe};
-use crate::suggest::instead;
+use crate::suggest::{instead, suggestion};
 use crate::template::{self, Outside, serialized};
 
 use super::catalogue::Overlay;
@@ -223,8 +223,15 @@ fn check_tables(recipe: &Recipe, overlays: &[Overlay]) -> Result<()> {
         } else {
             let in_force = overlays.iter().map(Overlay::name);
             let known = in_force.chain(builtin).collect::<Vec<_>>();
-            Error::usage(format!("`{name}` is neither an overlay in force nor a key of a recipe"))
-                .remedy(instead(name, &known, "overlays"))
+            Error::usage(format!("`{name}` is neither an overlay in force nor a key of a recipe")).remedy(
+                match suggestion(name, known.iter().copied()) {
+                    Some(_) => instead(name, &known, "overlays"),
+                    None => format!(
+                        "{}; one of your own is put in force by its folder, such as overlays = [\"./{name}\"]",
+                        instead(name, &known, "overlays")
+                    ),
+                },
+            )
         };
         return Err(recipe.places.locate(error, name));
     }

@@ -160,7 +160,7 @@ impl Recipe {
 /// A file that cannot be read or parsed.
 pub(crate) fn recipe_file(wishes: &CommandLineWishes) -> Result<Document> {
     match &wishes.recipe {
-        Some(path) => Ok(read(path)?.rooted(path.parent().unwrap_or_else(|| Path::new("")))),
+        Some(path) => Ok(read(path)?.rooted(path.parent().unwrap_or_else(|| Path::new("")), &wishes.overlays)),
         None => Ok(Document::default()),
     }
 }

@@ -1,5 +1,6 @@
 //! Several documents made one: what an upper one says wins over what is below it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use toml::{Table, Value};
@@ -55,8 +56,9 @@ impl Document {
         self.table.insert(key.to_owned(), Value::Array(list));
     }
 
-    /// The same with relative paths of local files counted from `base`.
-    pub(crate) fn rooted(mut self, base: &Path) -> Self {
+    /// The same with relative paths of local files counted from `base`: its own, and those that settings of overlays name,
+    /// be they of its own `overlays` or of those that are put in force `elsewhere`.
+    pub(crate) fn rooted(mut self, base: &Path, elsewhere: &[String]) -> Self {
         if base.as_os_str().is_empty() {
             return self;
         }
@@ -77,26 +79,37 @@ impl Document {
                 }
             }
         }
-        self.root_settings(join);
+        let mut references = self.overlays();
+        references.extend(self.table.keys().filter(|key| Overlay::builtin_names().contains(&key.as_str())).cloned());
+        references.extend(elsewhere.iter().cloned());
+        self.root_settings(base, &overlays_by_name(&references));
         self
     }
 
-    /// Roots the local files that settings of overlays name. What is wrong with an overlay is said when it is put in
-    /// force.
-    fn root_settings(&mut self, join: impl Fn(&mut String)) {
-        let mut references: Vec<String> = texts(&mut self.table, "overlays").map(|text| text.clone()).collect();
-        references.extend(self.table.keys().filter(|key| Overlay::builtin_names().contains(&key.as_str())).cloned());
-        references.sort();
-        references.dedup();
-        for overlay in references.iter().filter_map(|reference| Overlay::load(reference).ok()) {
-            let Some(Value::Table(table)) = self.table.get_mut(overlay.name()) else { continue };
+    /// Roots the local files that settings of `overlays` name, by the overlays' names.
+    pub(crate) fn root_settings(&mut self, base: &Path, overlays: &BTreeMap<String, Overlay>) {
+        for (name, overlay) in overlays {
+            let Some(Value::Table(table)) = self.table.get_mut(name) else { continue };
             for setting in overlay.file_settings() {
                 if let Some(Value::String(path)) = table.get_mut(setting).filter(|path| path.as_str() != Some("")) {
-                    join(path);
+                    *path = base.join(&*path).display().to_string();
                 }
             }
         }
     }
+
+    /// The overlays that it names.
+    pub(crate) fn overlays(&self) -> Vec<String> {
+        let items = self.table.get("overlays").and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+}
+
+/// The overlays behind `references`, by name. What is wrong with one is said when it is put in force.
+pub(crate) fn overlays_by_name(references: &[String]) -> BTreeMap<String, Overlay> {
+    let references: BTreeSet<&String> = references.iter().collect();
+    let overlays = references.into_iter().filter_map(|reference| Overlay::load(reference).ok());
+    overlays.map(|overlay| (overlay.name().to_owned(), overlay)).collect()
 }
 
 fn merge(lower: &mut Table, lower_places: &mut Places, upper: &Table, upper_places: &Places, path: &str) {

@@ -22,6 +22,7 @@ pub(crate) use check::{check_table, check_value};
 pub(crate) use document::{Document, child_path, dotted, kind_of, parse_value};
 pub(crate) use files::read_local;
 pub(crate) use files::{ExtraContent, ExtraFile};
+pub(crate) use layers::overlays_by_name;
 pub(crate) use places::{Places, TextPlaces};
 pub(crate) use rekey::Rekey;
 pub(crate) use schema::{is_recipe_key, schema, schema_of};

@@ -1,6 +1,6 @@
 //! The overlays that concern more than modules, on a whole image.
 
-use super::support::{Job, fixture, fixture_modules, partitions, raw_disk, rdump, write_partition};
+use super::support::{Job, fixture, fixture_modules, ibwrt, partitions, raw_disk, rdump, write_partition};
 
 const IMAGE: &str = "openwrt-mini-ib-ext4-combined.img.gz";
 
@@ -65,4 +65,35 @@ fn a_subnet_manager_is_asked_for_until_one_is_named() {
     assert_eq!(link.to_str(), Some("../init.d/ibwrt-opensm"));
     let ran = here.verify(folder.path(), &folder.path().join("c.img.gz")).expect_status(0);
     assert!(ran.text().contains("opensm, started by"), "{ran}");
+}
+
+#[test]
+fn a_host_sets_what_an_overlay_of_ones_own_leaves_open_though_the_command_line_puts_it_in_force() {
+    const OVERLAY: &str = "name = 'mine'\nsummary = 's'\n[[setting]]\nname = 'key'\ntype = 'file'\nsummary = 's'\n\
+                           [[file]]\npath = '/etc/key'\nfrom = 'key'\n";
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    std::fs::create_dir_all(at("site/mine")).unwrap();
+    std::fs::write(at("site/mine/overlay.toml"), OVERLAY).unwrap();
+    let hosts: Vec<String> = ["h1", "h2"]
+        .iter()
+        .map(|name| {
+            std::fs::write(at("site").join(name), format!("key of {name}")).unwrap();
+            format!("[[host]]\nname = '{name}'\nmine.key = '{name}'\n")
+        })
+        .collect();
+    std::fs::write(at("site/hosts.toml"), hosts.concat()).unwrap();
+    let check = "hosts check site/hosts.toml --overlay site/mine";
+    ibwrt(folder.path(), check.split_whitespace()).expect_status(0);
+    let ran = ibwrt(folder.path(), "hosts check site/hosts.toml".split_whitespace()).expect_status(2);
+    assert!(ran.says("`mine` is neither an overlay in force nor a key of a recipe"), "{ran}");
+    assert!(ran.says("put in force by its folder, such as overlays = [\"./mine\"]"), "{ran}");
+    let image = fixture(IMAGE);
+    let batch =
+        format!("batch {} --hosts site/hosts.toml --overlay site/mine -o out --skip modules-present", image.display());
+    ibwrt(folder.path(), batch.split_whitespace()).expect_status(0);
+    for host in ["h1", "h2"] {
+        let root = root_of(&at("out").join(format!("{host}.img.gz")));
+        assert_eq!(std::fs::read_to_string(root.path().join("etc/key")).unwrap(), format!("key of {host}"));
+    }
 }
