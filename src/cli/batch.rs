@@ -41,10 +41,8 @@ fn make(arguments: &BatchArguments, terminal: &Terminal) -> Result<ExitCode> {
         epoch: epoch()?,
     };
     let report = task::batch(&request, terminal.progress())?;
-    terminal.report_unless_told(&report, || {
-        let mut page = Page::new();
-        render(&mut page, &report, arguments, slice.as_ref());
-        page
+    terminal.report_unless_told(&report, |page| {
+        render(page, &report, arguments, slice.as_ref());
     })?;
     Ok(exit_code(&report))
 }

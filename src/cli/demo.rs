@@ -8,7 +8,7 @@ use super::page::{Page, Tone};
 use super::patch::{quoted, render, verify_command};
 use super::terminal::Terminal;
 use super::{render_checks, verify};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::task::{self, DemoReport, DemoRoot};
 
 pub(super) fn run(arguments: &DemoArguments, terminal: &Terminal) -> Result<ExitCode> {
@@ -17,33 +17,25 @@ pub(super) fn run(arguments: &DemoArguments, terminal: &Terminal) -> Result<Exit
         DemoRootfs::Squashfs => DemoRoot::Squashfs,
     };
     let report = task::demo(&arguments.folder, root, terminal.progress())?;
-    terminal.report(&report, || page(&report, terminal.verbose()))?;
-    Ok(match report.verify.checks.failed() {
-        true => ExitCode::from(ErrorKind::Check.exit_code()),
-        false => ExitCode::SUCCESS,
-    })
+    terminal.report(&report, |page| show(page, &report, terminal.verbose()))?;
+    Ok(verify::exit_code(&report.verify.checks))
 }
 
-fn page(report: &DemoReport, verbose: bool) -> Page {
-    let mut page = Page::new();
-    step(
-        &mut page,
-        "1. An OpenWrt image as it is built has no InfiniBand support:",
-        &verify_command(&report.input, &[]),
-    );
-    render_checks::summary(&mut page, &report.verify_before.checks);
+fn show(page: &mut Page, report: &DemoReport, verbose: bool) {
+    step(page, "1. An OpenWrt image as it is built has no InfiniBand support:", &verify_command(&report.input, &[]));
+    render_checks::summary(page, &report.verify_before.checks);
 
-    step(&mut page, "2. Put it in:", &patch_command(report));
-    render(&mut page, &report.patch, verbose);
+    step(page, "2. Put it in:", &patch_command(report));
+    render(page, &report.patch, verbose);
 
     let command = verify_command(&report.output, &report.verify.overlays) + &settings(report);
-    step(&mut page, "3. Prove it:", &command);
+    step(page, "3. Prove it:", &command);
     if verbose {
-        render_checks::table(&mut page, &report.verify.checks);
+        render_checks::table(page, &report.verify.checks);
     } else {
-        render_checks::summary(&mut page, &report.verify.checks);
+        render_checks::summary(page, &report.verify.checks);
     }
-    verify::conclusion(&mut page, &report.verify);
+    verify::conclusion(page, &report.verify);
 
     page.heading("With an image of your own");
     page.paragraph(
@@ -57,7 +49,6 @@ fn page(report: &DemoReport, verbose: bool) -> Page {
     page.command("ibwrt overlays");
     page.paragraph(2, "lists the adapters and features. Everything that this demo wrote is in:");
     page.command(&quoted(&report.folder));
-    page
 }
 
 fn step(page: &mut Page, title: &str, command: &str) {
@@ -96,8 +87,8 @@ mod tests {
             patch_command(&report)
                 .contains(" --overlay connectx3 --overlay ipoib --set ipoib.address=10.10.0.5/24 -o ")
         );
-        let text = page(&report, false);
-        assert_eq!(text.plain().matches("--set ipoib.address=10.10.0.5/24").count(), 3);
+        let text = Page::of(|page| show(page, &report, false)).plain();
+        assert_eq!(text.matches("--set ipoib.address=10.10.0.5/24").count(), 3);
     }
 
     #[test]
@@ -105,7 +96,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let report = task::demo(folder.path(), DemoRoot::Squashfs, &crate::progress::Silent).unwrap();
         assert!(!report.verify.checks.failed());
-        let text = page(&report, false).plain();
+        let text = Page::of(|page| show(page, &report, false)).plain();
         assert!(text.contains("openwrt-mini-squashfs-combined-efi.img.gz --modules"), "{text}");
         assert!(text.contains("With an image of your own"), "{text}");
     }

@@ -53,23 +53,21 @@ pub(super) fn run(arguments: &ExpandArguments, terminal: &Terminal) -> Result<Ex
         force: arguments.force,
     };
     let report = task::expand(&request, terminal.progress())?;
-    terminal.report(&report, || page(&report))?;
+    terminal.report(&report, |page| show(page, &report))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn page(report: &ExpandReport) -> Page {
-    let mut page = Page::new();
+fn show(page: &mut Page, report: &ExpandReport) {
     page.heading(&format!("Delta {}", report.delta.display()));
     page.fact("base", &format!("{}, as it should be", report.base.display()));
     page.fact("changes", &format!("{} pages of 4096 bytes", report.pages));
     page.fact("stands for", &format!("a {}, SHA-256 {}", report.form.name(), report.sha256));
-    render_edits::findings(&mut page, &report.findings);
+    render_edits::findings(page, &report.findings);
     if let Some(output) = &report.output {
-        patch::written(&mut page, output);
+        patch::written(page, output);
     }
     if let Some(device) = &report.device {
         page.heading("Written");
         page.fact("device", &format!("{} ({}), read back and the same", device.display(), size(report.disk_length)));
     }
-    page
 }

@@ -23,9 +23,9 @@ pub(super) fn run(arguments: &GraphArguments, terminal: &Terminal) -> Result<Exi
     match (output, path) {
         (Some(output), Some(path)) => {
             output.write(&draw())?;
-            terminal.report(&report, || page(&report, path))?;
+            terminal.report(&report, |page| show(page, &report, path))?;
         }
-        _ if terminal.format() != Format::Human => terminal.report(&report, Page::new)?,
+        _ if terminal.format() != Format::Human => terminal.report(&report, |_| {})?,
         _ => terminal.data(&draw())?,
     }
     Ok(ExitCode::SUCCESS)
@@ -54,9 +54,8 @@ fn picture(report: &GraphReport, form: GraphForm) -> String {
     }
 }
 
-fn page(report: &GraphReport, path: &Path) -> Page {
+fn show(page: &mut Page, report: &GraphReport, path: &Path) {
     let graph = &report.graph;
-    let mut page = Page::new();
     page.line(&format!(
         "Wrote {}: {} and {} between them.",
         quoted(path),
@@ -70,7 +69,6 @@ fn page(report: &GraphReport, path: &Path) -> Page {
     if graph.modules.is_empty() {
         page.labelled("note:", Tone::Warn, "the image has no InfiniBand module; --all shows every module");
     }
-    page
 }
 
 fn does(count: usize) -> String {

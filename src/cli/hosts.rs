@@ -12,10 +12,8 @@ use crate::task::{self, HostsReport};
 pub(super) fn run(arguments: &HostsArguments, terminal: &Terminal) -> Result<ExitCode> {
     let HostsAction::Check(arguments) = &arguments.action;
     let report = task::check_hosts(&arguments.to_request())?;
-    terminal.report(&report, || {
-        let mut page = Page::new();
-        render(&mut page, &report);
-        page
+    terminal.report(&report, |page| {
+        render(page, &report);
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,10 +16,8 @@ use crate::task::{self, FilesystemRow, HistoryFacts, InspectReport, KernelFacts}
 
 pub(super) fn run(arguments: &InspectArguments, terminal: &Terminal) -> Result<ExitCode> {
     let report = task::inspect(&arguments.input.to_input(), terminal.progress())?;
-    terminal.report(&report, || {
-        let mut page = Page::new();
-        render(&mut page, &report);
-        page
+    terminal.report(&report, |page| {
+        render(page, &report);
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use super::page::Page;
 use super::patch::quoted;
 use super::sign_args::KeygenArguments;
 use super::terminal::Terminal;
@@ -11,8 +10,7 @@ use crate::task;
 
 pub(super) fn run(arguments: &KeygenArguments, terminal: &Terminal) -> Result<ExitCode> {
     let report = task::keygen(&arguments.name)?;
-    terminal.report(&report, || {
-        let mut page = Page::new();
+    terminal.report(&report, |page| {
         page.heading(&format!("Key {}", report.fingerprint));
         page.fact("secret", &format!("{} (keep it to yourself; it has no passphrase)", report.secret.display()));
         page.fact("public", &report.public.display().to_string());
@@ -23,7 +21,6 @@ pub(super) fn run(arguments: &KeygenArguments, terminal: &Terminal) -> Result<Ex
         page.command(&format!("ibwrt verify OUT --key {}", quoted(&report.public)));
         page.paragraph(2, "Have routers trust it, by this name in the image:");
         page.command(&format!("/etc/opkg/keys/{}", report.fingerprint));
-        page
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::args::{Arguments, ManArguments};
-use super::page::{Page, number};
+use super::page::number;
 use super::patch::quoted;
 use super::terminal::Terminal;
 use crate::error::{Error, Result};
@@ -38,10 +38,8 @@ pub(super) fn run(arguments: &ManArguments, terminal: &Terminal) -> Result<ExitC
         fs::write(&path, text).map_err(|error| Error::io("write", &path, error))?;
         paths.push(path);
     }
-    terminal.report(&paths, || {
-        let mut page = Page::new();
+    terminal.report(&paths, |page| {
         page.line(&format!("Wrote {} into {}.", number(paths.len(), "page"), quoted(folder)));
-        page
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,10 +11,8 @@ use crate::task::{self, BatchReport, HostStatus};
 
 pub(super) fn run(arguments: &MergeArguments, terminal: &Terminal) -> Result<ExitCode> {
     let report = task::merge(&arguments.to_request(), terminal.progress())?;
-    terminal.report(&report, || {
-        let mut page = Page::new();
-        render(&mut page, &report, arguments);
-        page
+    terminal.report(&report, |page| {
+        render(page, &report, arguments);
     })?;
     Ok(exit_code(&report))
 }

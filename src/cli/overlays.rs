@@ -57,20 +57,17 @@ pub(super) fn run(arguments: &OverlaysArguments, terminal: &Terminal) -> Result<
 
 fn list(terminal: &Terminal) -> Result<()> {
     let overlays = builtin()?;
-    terminal.report(&overlays, || {
-        let mut page = Page::new();
+    terminal.report(&overlays, |page| {
         let rows: Vec<_> = overlays.iter().map(|overlay| (overlay.name.as_str(), overlay.summary.as_str())).collect();
         page.facts(&rows);
         page.gap();
         page.paragraph(0, "`ibwrt overlays show NAME` tells more; `--overlay NAME` puts it into an image.");
-        page
     })
 }
 
 fn show(name: &str, terminal: &Terminal) -> Result<()> {
     let overlay = shown(&Overlay::load(name)?);
-    terminal.report(&overlay, || {
-        let mut page = Page::new();
+    terminal.report(&overlay, |page| {
         page.heading(&format!("{}: {}", overlay.name, overlay.summary));
         for paragraph in overlay.description.split("\n\n").filter(|text| !text.trim().is_empty()) {
             page.paragraph(2, &paragraph.replace('\n', " "));
@@ -92,9 +89,8 @@ fn show(name: &str, terminal: &Terminal) -> Result<()> {
         }
         if !overlay.settings.is_empty() {
             page.heading("Settings");
-            overlay.settings.iter().for_each(|setting| setting_lines(&mut page, &overlay.name, setting));
+            overlay.settings.iter().for_each(|setting| setting_lines(page, &overlay.name, setting));
         }
-        page
     })
 }
 
@@ -128,12 +124,10 @@ fn setting_lines(page: &mut Page, overlay: &str, setting: &Setting) {
 fn export(name: &str, folder: &Path, terminal: &Terminal) -> Result<()> {
     let exported =
         Exported { name: name.to_owned(), folder: folder.to_owned(), files: Overlay::load(name)?.export(folder)? };
-    terminal.report(&exported, || {
-        let mut page = Page::new();
+    terminal.report(&exported, |page| {
         page.line(&format!("Wrote {} into {}.", number(exported.files.len(), "file"), quoted(folder)));
         page.line("Change them, then:");
         page.command(&format!("ibwrt patch IMAGE --overlay {} -o OUT", quoted(&folder.join(""))));
-        page
     })
 }
 

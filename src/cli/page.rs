@@ -55,6 +55,13 @@ impl Page {
         Self::default()
     }
 
+    /// One that `fill` fills.
+    pub(super) fn of(fill: impl FnOnce(&mut Self)) -> Self {
+        let mut page = Self::new();
+        fill(&mut page);
+        page
+    }
+
     /// What was written, with colours.
     pub(super) fn text(&self) -> &str {
         &self.text

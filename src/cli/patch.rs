@@ -35,16 +35,11 @@ pub(super) fn run(arguments: &PatchArguments, terminal: &Terminal) -> Result<Exi
         epoch: epoch()?,
     };
     let report = task::patch(&request, terminal.progress())?;
-    terminal.report(&report, || {
-        let mut page = Page::new();
-        render(&mut page, &report, terminal.verbose());
-        next(&mut page, &report, &held_against(arguments));
-        page
+    terminal.report(&report, |page| {
+        render(page, &report, terminal.verbose());
+        next(page, &report, &held_against(arguments));
     })?;
-    Ok(match refusal(&report) {
-        Some(error) => terminal.refusal(&error),
-        None => ExitCode::SUCCESS,
-    })
+    Ok(terminal.ended(refusal(&report).as_ref()))
 }
 
 /// What is said where a check kept the output from being written.
@@ -63,10 +58,8 @@ fn refusal(report: &PatchReport) -> Option<Error> {
         ),
         false => format!("{} of {count} on the result failed, so nothing was written", failed.len()),
     };
-    for row in checks.failures() {
-        for problem in row.outcome.problems() {
-            message.push_str(&format!("\n{}: {problem}", row.id));
-        }
+    for problem in checks.problems() {
+        message.push_str(&format!("\n{problem}"));
     }
     let overrule = failed.iter().map(|id| format!("--allow {id}")).collect::<Vec<_>>().join(" ");
     let remedy = match is_idle {

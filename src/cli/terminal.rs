@@ -75,17 +75,17 @@ impl Terminal {
         self.verbose
     }
 
-    /// Prints a report: the page that `page` makes, or the JSON of `report`.
+    /// Prints a report: the page that `fill` fills, or the JSON of `report`.
     ///
     /// # Errors
     /// stdout refuses; a reader that went away is no error.
-    pub(super) fn report(&self, report: &impl Serialize, page: impl FnOnce() -> Page) -> Result<()> {
+    pub(super) fn report(&self, report: &impl Serialize, fill: impl FnOnce(&mut Page)) -> Result<()> {
         match self.watch.stream() {
             Some(stream) => {
                 stream.event(&Event::Report { report: serde_json::to_value(report).map_err(not_json)? });
                 stream.finish()
             }
-            None => self.report_unless_told(report, page),
+            None => self.report_unless_told(report, fill),
         }
     }
 
@@ -93,11 +93,11 @@ impl Terminal {
     ///
     /// # Errors
     /// As [`Terminal::report`].
-    pub(super) fn report_unless_told(&self, report: &impl Serialize, page: impl FnOnce() -> Page) -> Result<()> {
+    pub(super) fn report_unless_told(&self, report: &impl Serialize, fill: impl FnOnce(&mut Page)) -> Result<()> {
         match (self.watch.stream(), self.format, self.quiet) {
             (Some(stream), ..) => stream.finish(),
             (None, Format::Human, true) => Ok(()),
-            (None, Format::Human, false) => print(page().text()),
+            (None, Format::Human, false) => print(Page::of(fill).text()),
             (None, Format::Json | Format::Jsonl, _) => self.data(&json(report)?),
         }
     }
@@ -110,9 +110,10 @@ impl Terminal {
         print(text)
     }
 
-    /// Says why a report that was printed is not what was asked for; the answer is the exit code. Programs have it in
+    /// Says why a report that was printed is not what was asked for, if so; the answer is the exit code. Programs have it in
     /// the report.
-    pub(super) fn refusal(&self, error: &Error) -> ExitCode {
+    pub(super) fn ended(&self, refusal: Option<&Error>) -> ExitCode {
+        let Some(error) = refusal else { return ExitCode::SUCCESS };
         complain(error_page(error).text());
         ExitCode::from(error.kind().exit_code())
     }

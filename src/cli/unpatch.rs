@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::input_args::{Delivery, InputArguments};
-use super::page::Page;
 use super::patch;
 use super::sign_args::Signing;
 use super::terminal::Terminal;
@@ -71,21 +70,15 @@ pub(super) fn run(arguments: &UnpatchArguments, terminal: &Terminal) -> Result<E
         epoch: patch::epoch()?,
     };
     let report = task::unpatch(&request, terminal.progress())?;
-    terminal.report(&report, || {
-        let mut page = Page::new();
-        patch::render(&mut page, &report, terminal.verbose());
-        page
+    terminal.report(&report, |page| {
+        patch::render(page, &report, terminal.verbose());
     })?;
-    Ok(match refusal(&report) {
-        Some(error) => terminal.refusal(&error),
-        None => ExitCode::SUCCESS,
-    })
+    Ok(terminal.ended(refusal(&report).as_ref()))
 }
 
 /// What is said where the result is damaged.
 fn refusal(report: &PatchReport) -> Option<Error> {
     let checks = report.checks.as_ref().filter(|_| report.outcome == PatchOutcome::Refused)?;
-    let problems = checks.failures().flat_map(|row| row.outcome.problems().iter().map(move |text| (row.id, text)));
-    let problems: Vec<String> = problems.map(|(id, text)| format!("{id}: {text}")).collect();
-    Some(Error::check(format!("the result would be damaged, so nothing was written\n{}", problems.join("\n"))))
+    let problems = checks.problems().join("\n");
+    Some(Error::check(format!("the result would be damaged, so nothing was written\n{problems}")))
 }

@@ -25,15 +25,14 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> Result<Ex
     let trust = arguments.trust.to_request(epoch()?);
     let request = VerifyRequest { input, wishes: arguments.to_wishes(), skip: arguments.skip.clone(), trust };
     let report = task::verify(&request, terminal.progress())?;
-    terminal.report(&report, || {
-        let mut page = Page::new();
-        render(&mut page, &report);
-        page
+    terminal.report(&report, |page| {
+        render(page, &report);
     })?;
     Ok(exit_code(&report.checks))
 }
 
-fn exit_code(checks: &Report) -> ExitCode {
+/// Whether all checks passed.
+pub(super) fn exit_code(checks: &Report) -> ExitCode {
     match checks.failed() {
         true => ExitCode::from(ErrorKind::Check.exit_code()),
         false => ExitCode::SUCCESS,
@@ -98,10 +97,8 @@ fn list(terminal: &Terminal) -> Result<ExitCode> {
         .iter()
         .map(|check| ListedCheck { id: check.id, severity: check.severity, claim: check.claim, remedy: check.remedy })
         .collect();
-    terminal.report(&list, || {
-        let mut page = Page::new();
-        render_checks::list(&mut page);
-        page
+    terminal.report(&list, |page| {
+        render_checks::list(page);
     })?;
     Ok(ExitCode::SUCCESS)
 }

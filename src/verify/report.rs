@@ -69,6 +69,14 @@ impl Report {
         self.rows.iter().filter(|row| row.is_failure())
     }
 
+    /// What is wrong by the failed rows, each with the identifier of its check before it.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let problems = |row: &Row| -> Vec<String> {
+            row.outcome.problems().iter().map(|problem| format!("{}: {problem}", row.id)).collect()
+        };
+        self.failures().flat_map(problems).collect()
+    }
+
     /// Makes warnings of the failed rows whose identifier is among `allowed`.
     pub(crate) fn tolerate(&mut self, allowed: &[String]) {
         for row in &mut self.rows {

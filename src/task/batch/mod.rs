@@ -234,11 +234,7 @@ impl<'a> Work<'a> {
         let checking = Checking { unpacked: &opened.unpacked, wished, skip, allow };
         let checks = ground.checked(&medium, &checking);
         if checks.failed() {
-            let problems: Vec<String> = checks
-                .failures()
-                .flat_map(|row| row.outcome.problems().iter().map(move |text| format!("{}: {text}", row.id)))
-                .collect();
-            return Err(Error::check(problems.join("\n")));
+            return Err(Error::check(checks.problems().join("\n")));
         }
         let Medium::Image(image) = &medium else { return Err(Error::usage("a tree of files is no image")) };
         let path = request.folder.join(&item.row.output);
