@@ -1,10 +1,9 @@
 //! Graphs for tests: of made-up modules, and of the fixtures.
 
-use std::io::Read as _;
-
 use super::{Facts, Graph, Scope, build};
+use crate::kernel::test_module::fixtures;
 use crate::kernel::{Export, KernelExports, LoadRules, ModInfo, Module, ModuleName, SymbolTable};
-use crate::openwrt::{AutoloadFile, AutoloadLine, InstalledModule, ModuleFile, ModulesConf, Setup, simulate};
+use crate::openwrt::{AutoloadFile, InstalledModule, ModuleFile, ModulesConf, Setup, simulate};
 
 /// A file of the module directory.
 pub(super) fn file(name: &str, module: Result<Module, String>) -> InstalledModule {
@@ -33,13 +32,7 @@ pub(super) fn module(name: &str, depends: &[&str], imports: &[&str], exports: &[
 }
 
 fn autoload(files: &[(&str, &str)]) -> Vec<AutoloadFile> {
-    let file = |(name, text): &(&str, &str)| AutoloadFile {
-        name: (*name).to_owned(),
-        link_target: None,
-        dangling: false,
-        lines: AutoloadLine::parse_all(text.as_bytes()),
-    };
-    files.iter().map(file).collect()
+    files.iter().map(|(name, text)| AutoloadFile::regular(name, text.as_bytes())).collect()
 }
 
 /// The graph of `modules` (in byte order) over `kernel`, with these files in modules-boot.d and in modules.d.
@@ -69,22 +62,9 @@ pub(super) fn graph(modules: &[InstalledModule], autoload: [&[(&str, &str)]; 2],
 
 /// The 23 fixture modules.
 pub(super) fn fixture_modules() -> Vec<InstalledModule> {
-    let packed = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ib-modules-6.12.117.tar.xz"));
-    let mut archive = tar::Archive::new(lzma_rust2::XzReader::new(packed.as_slice(), false));
-    let mut modules = Vec::new();
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().into_owned();
-        if path.extension().is_some_and(|extension| extension == "ko") {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            modules.push(file(&name, Ok(Module::parse(&bytes).unwrap())));
-        }
-    }
-    modules.sort_by(|a, b| a.path.cmp(&b.path));
-    assert_eq!(modules.len(), 23);
-    modules
+    let module =
+        |(name, bytes): (&String, &Vec<u8>)| file(name.strip_suffix(".ko").unwrap(), Ok(Module::parse(bytes).unwrap()));
+    fixtures().iter().map(module).collect()
 }
 
 /// The kernel of the `ib` fixtures.

@@ -1,6 +1,7 @@
 use std::io::Read;
 
 use super::*;
+use crate::kernel::test_module::fixtures;
 use crate::kernel::{LoadRules, ModInfo, SymbolVersion};
 
 /// A module as it would be parsed.
@@ -259,19 +260,8 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
 
 /// The fixture modules and the `ptp` of the fixture images, in the order of their `depends=`.
 pub(crate) fn fixture_modules() -> Vec<(ModuleName, Module)> {
-    let packed = std::fs::read(format!("{FIXTURES}/ib-modules-6.12.117.tar.xz")).unwrap();
-    let mut archive = tar::Archive::new(lzma_rust2::XzReader::new(packed.as_slice(), false));
-    let mut unsorted = vec![ptp()];
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().into_owned();
-        if path.extension().is_some_and(|extension| extension == "ko") {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            let name = ModuleName::new(path.file_name().unwrap().to_str().unwrap());
-            unsorted.push((name, Module::parse(&bytes).unwrap()));
-        }
-    }
+    let parsed = |(name, bytes): (&String, &Vec<u8>)| (ModuleName::new(name), Module::parse(bytes).unwrap());
+    let mut unsorted: Vec<_> = fixtures().iter().map(parsed).chain([ptp()]).collect();
     unsorted.sort_by(|a, b| a.0.cmp(&b.0));
     let mut sorted: Vec<(ModuleName, Module)> = Vec::new();
     while !unsorted.is_empty() {

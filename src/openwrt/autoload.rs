@@ -67,6 +67,11 @@ impl AutoloadLine {
 }
 
 impl AutoloadFile {
+    /// A regular file called `name`.
+    pub(crate) fn regular(name: &str, content: &[u8]) -> Self {
+        Self { name: name.to_owned(), link_target: None, dangling: false, lines: AutoloadLine::parse_all(content) }
+    }
+
     #[cfg(test)]
     /// Whether kmodloader inserts the modules of this file line by line.
     pub(crate) fn loads_immediately(&self) -> bool {

@@ -1,6 +1,5 @@
 use super::*;
 use crate::kernel::{Export, LoadRules, ModInfo, Verdict};
-use crate::openwrt::AutoloadLine;
 
 fn module(depends: Option<&[&str]>, imports: &[&str], exports: &[&str]) -> Module {
     let depends = depends.map(|names| names.iter().map(|name| ModuleName::new(name)).collect());
@@ -26,13 +25,7 @@ fn infiniband() -> Vec<(&'static str, Module)> {
 }
 
 fn autoload(files: &[(&str, &str)]) -> Vec<AutoloadFile> {
-    let file = |(name, text): &(&str, &str)| AutoloadFile {
-        name: (*name).to_owned(),
-        link_target: None,
-        dangling: false,
-        lines: AutoloadLine::parse_all(text.as_bytes()),
-    };
-    files.iter().map(file).collect()
+    files.iter().map(|(name, text)| AutoloadFile::regular(name, text.as_bytes())).collect()
 }
 
 fn run(modules: &[(&str, Module)], boot: &[(&str, &str)], main: &[(&str, &str)], conf: &str) -> LoadReport {

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Wishes;
 use crate::error::{Error, Result};
 use crate::kernel::{KernelExports, KernelRelease, Module, ModuleName};
-use crate::openwrt::{
-    AutoloadFile, AutoloadLine, InstalledModule, LoadReport, ModuleFile, Outcome, Setup, System, Trap, simulate,
-};
+use crate::openwrt::{AutoloadFile, InstalledModule, LoadReport, ModuleFile, Outcome, Setup, System, Trap, simulate};
 
 /// Most modules and messages that an error names; the others are counted.
 const NAMED: usize = 6;
@@ -64,8 +62,7 @@ fn installed<'a>(system: &'a System, release: &KernelRelease) -> Files<'a> {
 /// An autoload file that names every module, and that is read last.
 fn listing(files: &Files<'_>) -> AutoloadFile {
     let text: String = files.keys().map(|file| format!("{}\n", ModuleName::new(file))).collect();
-    let lines = AutoloadLine::parse_all(text.as_bytes());
-    AutoloadFile { name: "~".to_owned(), link_target: None, dangling: false, lines }
+    AutoloadFile::regular("~", text.as_bytes())
 }
 
 fn load(kernel: &KernelExports, files: &Files<'_>, system: &System, main: &[AutoloadFile]) -> LoadReport {

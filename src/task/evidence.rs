@@ -138,7 +138,7 @@ mod tests {
     use super::super::Input;
     use super::*;
     use crate::kernel::{KernelExports, Module, ModuleName, test_module};
-    use crate::openwrt::{AutoloadFile, AutoloadLine, InstalledModule, LoadReport};
+    use crate::openwrt::{AutoloadFile, InstalledModule, LoadReport};
     use crate::progress::Silent;
 
     const IRQ_POLL: [&str; 4] = ["irq_poll_complete", "irq_poll_disable", "irq_poll_init", "irq_poll_sched"];
@@ -181,8 +181,7 @@ mod tests {
         directory.extend(added);
         directory.sort_by(|a, b| a.path.cmp(&b.path));
         let text: String = names.iter().map(|name| format!("{name}\n")).collect();
-        let lines = AutoloadLine::parse_all(text.as_bytes());
-        system.autoload.push(AutoloadFile { name: "99-all".into(), link_target: None, dangling: false, lines });
+        system.autoload.push(AutoloadFile::regular("99-all", text.as_bytes()));
     }
 
     #[test]

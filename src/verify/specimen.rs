@@ -8,8 +8,8 @@ use crate::filesystem::{Attributes, FileType, Metadata, Packing, Space};
 use crate::image::{Container, Disk, Form, Image, Lba, Partition, PartitionTable, Scheme};
 use crate::kernel::{Export, KernelExports, KernelRelease, LoadRules, ModInfo, Module, ModuleName};
 use crate::openwrt::{
-    AutoloadFile, AutoloadLine, BootConfiguration, InstalledModule, MenuEntry, ModuleDirectory, Node, PackageDatabase,
-    Release, System, Tree,
+    AutoloadFile, BootConfiguration, InstalledModule, MenuEntry, ModuleDirectory, Node, PackageDatabase, Release,
+    System, Tree,
 };
 use crate::plan::{AutoloadWish, Content, FileWish};
 
@@ -306,20 +306,9 @@ pub(crate) fn installed(name: &str, depends: &[&str]) -> InstalledModule {
     }
 }
 
-/// An autoload file with well-formed lines.
+/// A regular autoload file.
 pub(crate) fn autoload_file(name: &str, text: &str) -> AutoloadFile {
-    let line = |(index, text): (usize, &str)| {
-        let (module, parameters) = text.split_once(' ').unwrap_or((text, ""));
-        AutoloadLine {
-            number: index + 1,
-            text: text.into(),
-            module: (!module.is_empty()).then(|| ModuleName::new(module)),
-            parameters: parameters.into(),
-            trap: None,
-        }
-    };
-    let lines = text.lines().enumerate().map(line).collect();
-    AutoloadFile { name: name.into(), link_target: None, dangling: false, lines }
+    AutoloadFile::regular(name, text.as_bytes())
 }
 
 fn system() -> System {
