@@ -6,21 +6,9 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::node::Special;
+use super::node::{Described, Special};
 use crate::error::{Error, Result};
 use crate::filesystem::Attributes;
-
-/// What a path's metadata say.
-pub(super) struct Described {
-    /// Permissions and owner.
-    pub(super) attributes: Attributes,
-    /// Device and inode number.
-    pub(super) inode: (u64, u64),
-    /// How many names lead to it.
-    pub(super) links: u64,
-    /// What it is, where it is neither file nor directory nor symlink.
-    pub(super) special: Option<Special>,
-}
 
 /// Whether trees can be handled on this system.
 pub(super) fn check() -> Result<()> {

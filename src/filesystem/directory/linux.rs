@@ -11,21 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
-use super::node::Special;
+use super::node::{Described, Special};
 use crate::error::Result;
 use crate::filesystem::Attributes;
-
-/// What a path's metadata say.
-pub(super) struct Described {
-    /// Permissions and owner, as they are.
-    pub(super) attributes: Attributes,
-    /// Device and inode number.
-    pub(super) inode: (u64, u64),
-    /// How many names lead to it.
-    pub(super) links: u64,
-    /// What it is, where it is neither file nor directory nor symlink.
-    pub(super) special: Option<Special>,
-}
 
 /// Whether trees can be handled on this system.
 pub(super) fn check() -> Result<()> {

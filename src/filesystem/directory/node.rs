@@ -20,6 +20,18 @@ pub(super) enum Special {
     Socket,
 }
 
+/// What a path's metadata say.
+pub(super) struct Described {
+    /// Permissions and owner.
+    pub(super) attributes: Attributes,
+    /// Device and inode number.
+    pub(super) inode: (u64, u64),
+    /// How many names lead to it.
+    pub(super) links: u64,
+    /// What it is, where it is neither file nor directory nor symlink.
+    pub(super) special: Option<Special>,
+}
+
 /// The content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Body {
