@@ -55,8 +55,19 @@ pub(crate) fn patch(request: &PatchRequest, progress: &dyn Progress) -> Result<P
 
 /// The report as it is before anything is done.
 fn report(opened: &Opened, wished: &Wished, planned: &Planned, growth: Option<RootGrowth>) -> PatchReport {
-    let boot = planned.boot.iter().flat_map(|boot| &boot.edits).map(|edit| row(Role::Boot, edit));
     let (swap, is_bare) = (wished.swap.as_ref(), opened.scene.is_bare());
+    PatchReport {
+        overlays: wished.resolved.overlays.clone(),
+        kernel_swap: swap.filter(|_| !is_bare).map(|swap| swap.facts(&opened.scene)),
+        kernel_file: swap.filter(|_| is_bare).map(|swap| swap.kernel.file.clone()),
+        growth,
+        ..planned_report(opened, planned)
+    }
+}
+
+/// What a report says of a plan, whatever it was made for.
+pub(super) fn planned_report(opened: &Opened, planned: &Planned) -> PatchReport {
+    let boot = planned.boot.iter().flat_map(|boot| &boot.edits).map(|edit| row(Role::Boot, edit));
     PatchReport {
         outcome: PatchOutcome::Planned,
         image: opened.path.clone(),
@@ -64,15 +75,15 @@ fn report(opened: &Opened, wished: &Wished, planned: &Planned, growth: Option<Ro
         table: opened.scene.medium.table().cloned(),
         kernel_release: planned.release.to_string(),
         release: planned.system.release.clone(),
-        overlays: wished.resolved.overlays.clone(),
+        overlays: Vec::new(),
         modules: planned.modules.clone(),
         packages: planned.packages.clone(),
         discarded_overlay: planned.discarded_overlay,
-        kernel_swap: swap.filter(|_| !is_bare).map(|swap| swap.facts(&opened.scene)),
-        kernel_file: swap.filter(|_| is_bare).map(|swap| swap.kernel.file.clone()),
+        kernel_swap: None,
+        kernel_file: None,
         edits: boot.chain(planned.plan.edits.iter().map(|edit| row(Role::Root, edit))).collect(),
         findings: opened.remarks.iter().chain(&planned.plan.findings).cloned().collect(),
-        growth,
+        growth: None,
         identity: planned.rekeying.as_ref().map(|rekeying| rekeying.change.clone()),
         space: Some(planned.plan.space).filter(SpaceForecast::is_bounded),
         boot_space: planned.boot.as_ref().map(|boot| boot.space),
@@ -106,7 +117,7 @@ fn undated() -> Finding {
     }
 }
 
-pub(super) fn row(partition: Role, edit: &Edit) -> EditRow {
+fn row(partition: Role, edit: &Edit) -> EditRow {
     let (becomes, size, sha256, target) = match &edit.content {
         None => ("nothing", 0, None, None),
         Some(Content::Directory) => ("directory", 0, None, None),

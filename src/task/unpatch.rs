@@ -7,18 +7,18 @@ use crate::filesystem::Extent;
 use crate::history::{Changes, MANIFEST, Past};
 use crate::openwrt::System;
 use crate::overlay::Resolved;
-use crate::plan::{Finding, Plan, Role, Severity, SpaceForecast};
+use crate::plan::{Finding, Plan, Severity};
 use crate::progress::Progress;
 
-use super::history::{self, EarlierFacts};
+use super::history;
 use super::packages::PackageFiles;
-use super::patch::row;
+use super::patch::planned_report;
 use super::settlement::Settler;
 use super::signer::Signing;
 use super::steps::{self, Checking, Opened, Planned, Wished, note};
 use super::target::{Sealing, Target};
 use super::tree::listed;
-use super::{PatchOutcome, PatchReport, UnpatchRequest};
+use super::{PatchReport, UnpatchRequest};
 
 /// Checks that an image need not pass before it is patched.
 const OF_PATCHED: [&str; 1] = ["modules-present"];
@@ -43,7 +43,7 @@ pub(crate) fn unpatch(request: &UnpatchRequest, progress: &dyn Progress) -> Resu
     }
     let wished = nothing(request);
     let planned = planned(&opened, &earlier.past, &wished).at(place)?;
-    let mut report = report(&opened, &planned, &EarlierFacts::of(&earlier.past.manifest));
+    let mut report = planned_report(&opened, &planned);
     report.findings.extend(signing.as_ref().and_then(Signing::remark));
     let Some(target) = target else { return Ok(report) };
     let skip = &OF_PATCHED.map(str::to_owned);
@@ -147,37 +147,6 @@ fn findings(past: &Past) -> Vec<Finding> {
             .to_owned(),
     ));
     findings
-}
-
-/// The report as it is before anything is done.
-fn report(opened: &Opened, planned: &Planned, earlier: &EarlierFacts) -> PatchReport {
-    let boot = planned.boot.iter().flat_map(|boot| &boot.edits).map(|edit| row(Role::Boot, edit));
-    let medium = &opened.scene.medium;
-    PatchReport {
-        outcome: PatchOutcome::Planned,
-        image: opened.path.clone(),
-        container: medium.container().cloned(),
-        table: medium.table().cloned(),
-        kernel_release: planned.release.to_string(),
-        release: planned.system.release.clone(),
-        overlays: Vec::new(),
-        kernel_swap: None,
-        kernel_file: None,
-        discarded_overlay: planned.discarded_overlay,
-        modules: Vec::new(),
-        packages: Vec::new(),
-        edits: boot.chain(planned.plan.edits.iter().map(|edit| row(Role::Root, edit))).collect(),
-        findings: opened.remarks.iter().chain(&planned.plan.findings).cloned().collect(),
-        growth: None,
-        identity: None,
-        space: Some(planned.plan.space).filter(SpaceForecast::is_bounded),
-        boot_space: planned.boot.as_ref().map(|boot| boot.space),
-        checks: None,
-        output: None,
-        tree: None,
-        sbom: None,
-        earlier: Some(earlier.clone()),
-    }
 }
 
 #[cfg(test)]
