@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::packages::manage_by_apk;
 use super::support::{
     BootKind, Entry, Ran, RootKind, Tree, e2fsck, fixture, fixture_modules, folder, ibwrt, image, listing, partitions,
     raw_disk, rdump, run, sha256, squashfs_image, system_of_fixture, tool, tree, write_partition,
@@ -336,13 +337,7 @@ content = '3'
 fn the_database_of_apk_comes_back_too() {
     let scratch = tempfile::tempdir().unwrap();
     let (system, kernel) = system_of_fixture(EXT4, scratch.path());
-    std::fs::remove_dir_all(system.join("usr/lib/opkg")).unwrap();
-    std::fs::create_dir_all(system.join("lib/apk/db")).unwrap();
-    std::fs::create_dir_all(system.join("etc/apk")).unwrap();
-    for file in ["installed", "triggers", "scripts.tar"] {
-        std::fs::copy(fixture("apk-database/before").join(file), system.join("lib/apk/db").join(file)).unwrap();
-    }
-    std::fs::copy(fixture("apk-database/before/world"), system.join("etc/apk/world")).unwrap();
+    manage_by_apk(&system);
     let root = RootKind { block_size: 4096, features: "^has_journal", mebibytes: 16 };
     let original = scratch.path().join("apk.img");
     image(&original, BootKind::Bios, root, &system, &kernel);

@@ -23,6 +23,17 @@ pub(super) fn patch(folder: &Path, image: &Path, output: &str, more: &[&str]) ->
     ibwrt(folder, arguments)
 }
 
+/// Puts apk's database into the unpacked `system`, in the place of opkg's.
+pub(super) fn manage_by_apk(system: &Path) {
+    std::fs::remove_dir_all(system.join("usr/lib/opkg")).unwrap();
+    std::fs::create_dir_all(system.join("lib/apk/db")).unwrap();
+    std::fs::create_dir_all(system.join("etc/apk")).unwrap();
+    for file in ["installed", "triggers", "scripts.tar"] {
+        std::fs::copy(fixture("apk-database/before").join(file), system.join("lib/apk/db").join(file)).unwrap();
+    }
+    std::fs::copy(fixture("apk-database/before/world"), system.join("etc/apk/world")).unwrap();
+}
+
 /// The root filesystem's tree, as debugfs or unsquashfs sees it.
 pub(super) fn root_of(image: &Path) -> Tree {
     let disk = raw_disk(image);
@@ -71,13 +82,7 @@ fn both_managers_lay_out_the_same_files() {
     let root = RootKind { block_size: 4096, features: "^has_journal", mebibytes: 16 };
     let opkg = scratch.path().join("opkg.img");
     image(&opkg, BootKind::Bios, root, &system, &kernel);
-    std::fs::remove_dir_all(system.join("usr/lib/opkg")).unwrap();
-    std::fs::create_dir_all(system.join("lib/apk/db")).unwrap();
-    std::fs::create_dir_all(system.join("etc/apk")).unwrap();
-    for file in ["installed", "triggers", "scripts.tar"] {
-        std::fs::copy(fixture("apk-database/before").join(file), system.join("lib/apk/db").join(file)).unwrap();
-    }
-    std::fs::copy(fixture("apk-database/before/world"), system.join("etc/apk/world")).unwrap();
+    manage_by_apk(&system);
     let apk = scratch.path().join("apk.img");
     image(&apk, BootKind::Bios, root, &system, &kernel);
 
