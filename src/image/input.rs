@@ -1,8 +1,10 @@
-//! One pass over the image file: the reader takes chunks, a thread beside it computes the file's SHA-256.
+//! One pass over the image file: one thread reads ahead, another computes the file's SHA-256, and here what was read is taken
+//! apart.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::digest::Sha256Hex;
 use crate::error::{Error, Result};
@@ -10,16 +12,18 @@ use crate::progress::Progress;
 
 /// Bytes per read.
 const CHUNK: usize = 256 * 1024;
-/// Chunks that may wait for the hashing thread.
+/// Chunks that are read ahead.
 const QUEUE: usize = 16;
+
+/// Bytes that were read in one piece.
+type Chunk = Arc<Vec<u8>>;
 
 /// A file being read from front to back.
 pub(super) struct Input<'a> {
-    reader: &'a mut dyn Read,
+    /// The chunks of the file, and why there is no further one.
+    chunks: Receiver<io::Result<Chunk>>,
     name: PathBuf,
     progress: &'a dyn Progress,
-    /// Takes what was read to the thread that hashes it, where somebody wants the digest.
-    hasher: Option<SyncSender<Vec<u8>>>,
     /// Bytes of the file that were read and are still of use.
     buffer: Vec<u8>,
     /// Where the buffer begins in the file.
@@ -34,23 +38,17 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// `reader` from its start. `name` stands in messages.
-    pub(super) fn new(
-        reader: &'a mut dyn Read,
-        name: &Path,
-        progress: &'a dyn Progress,
-        hasher: Option<SyncSender<Vec<u8>>>,
-    ) -> Self {
+    /// The file of which `chunks` are read; `name` stands in messages, its `known_length` is 0 where nobody knows it.
+    fn new(chunks: Receiver<io::Result<Chunk>>, name: &Path, known_length: u64, progress: &'a dyn Progress) -> Self {
         Self {
-            reader,
+            chunks,
             name: name.to_owned(),
             progress,
-            hasher,
             buffer: Vec::new(),
             start: 0,
             within: 0,
             held: None,
-            known_length: 0,
+            known_length,
             crc: crc32fast::Hasher::new(),
         }
     }
@@ -86,10 +84,19 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// I/O.
-    pub(super) fn take(&mut self) -> Result<Option<Vec<u8>>> {
-        let bytes = self.peek()?.to_vec();
-        self.consume(bytes.len());
-        Ok((!bytes.is_empty()).then_some(bytes))
+    pub(super) fn take(&mut self) -> Result<Option<Chunk>> {
+        if self.within < self.buffer.len() || self.held.is_some() {
+            let bytes = self.peek()?.to_vec();
+            self.consume(bytes.len());
+            return Ok((!bytes.is_empty()).then(|| Arc::new(bytes)));
+        }
+        self.drop_consumed();
+        let chunk = self.next_chunk()?;
+        if let Some(chunk) = &chunk {
+            self.crc.update(chunk);
+            self.start += chunk.len() as u64;
+        }
+        Ok(chunk)
     }
 
     /// Takes `count` of the peeked bytes.
@@ -124,35 +131,33 @@ impl<'a> Input<'a> {
         within.and_then(|within| self.buffer.get(within..)).unwrap_or_default()
     }
 
-    /// The bytes held up to the position. Nothing is held afterwards.
-    pub(super) fn release(&mut self) -> Vec<u8> {
+    /// The bytes held up to the position, behind as many of the first as the number says. Nothing is held afterwards.
+    pub(super) fn release(&mut self) -> (Vec<u8>, usize) {
         let from = self.held.take().and_then(|held| held.checked_sub(self.start));
         let from = from.and_then(|from| usize::try_from(from).ok()).unwrap_or(self.within).min(self.within);
         let rest = self.buffer.split_off(self.within);
         self.start += self.within as u64;
         self.within = 0;
         let mut released = std::mem::replace(&mut self.buffer, rest);
-        released.drain(..from);
         released.shrink_to_fit();
-        released
+        (released, from)
     }
 
-    /// Reads on; `false` when the file is over.
+    /// Makes the buffer longer by a chunk; `false` when the file is over.
     fn read_chunk(&mut self) -> Result<bool> {
         self.drop_consumed();
-        let before = self.buffer.len();
-        // A short read is not the end of the file; `take` retries until the chunk is full or the file is over.
-        (&mut *self.reader)
-            .take(CHUNK as u64)
-            .read_to_end(&mut self.buffer)
-            .map_err(|error| Error::io("read", &self.name, error))?;
-        let chunk = self.buffer.get(before..).unwrap_or_default();
+        let chunk = self.next_chunk()?;
+        self.buffer.extend_from_slice(chunk.as_deref().map(Vec::as_slice).unwrap_or_default());
+        Ok(chunk.is_some())
+    }
+
+    /// The next chunk of the file; `None` when it is over.
+    fn next_chunk(&mut self) -> Result<Option<Chunk>> {
+        // Who reads hangs up at the end.
+        let Ok(chunk) = self.chunks.recv() else { return Ok(None) };
+        let chunk = chunk.map_err(|error| Error::io("read", &self.name, error))?;
         self.progress.advance(chunk.len() as u64);
-        if let Some(hasher) = &self.hasher {
-            // The receiver lives as long as this sender; were it gone, the digest would be missing and be reported.
-            let _ = hasher.send(chunk.to_vec());
-        }
-        Ok(!chunk.is_empty())
+        Ok(Some(chunk))
     }
 
     fn drop_consumed(&mut self) {
@@ -170,28 +175,46 @@ impl<'a> Input<'a> {
 /// # Errors
 /// Those of `work`; I/O.
 pub(super) fn with_digest<T>(
-    reader: &mut dyn Read,
+    reader: &mut (dyn Read + Send),
     name: &Path,
     known_length: Option<u64>,
     progress: &dyn Progress,
     work: impl FnOnce(&mut Input<'_>) -> Result<T>,
 ) -> Result<(T, String)> {
-    let (sender, receiver) = sync_channel::<Vec<u8>>(QUEUE);
+    let (sender, chunks) = sync_channel(QUEUE);
+    let (hashed, to_hash) = sync_channel::<Chunk>(QUEUE);
     std::thread::scope(|scope| {
+        scope.spawn(move || read_ahead(reader, &sender, &hashed));
         let digest = scope.spawn(move || {
             let mut digest = Sha256Hex::default();
-            for chunk in receiver {
-                digest.update(&chunk);
-            }
+            to_hash.iter().for_each(|chunk| digest.update(&chunk));
             digest.finish()
         });
-        let mut input = Input::new(reader, name, progress, Some(sender));
-        input.known_length = known_length.unwrap_or(0);
+        let mut input = Input::new(chunks, name, known_length.unwrap_or(0), progress);
         let result = work(&mut input);
-        drop(input); // closes the channel: the thread ends
+        drop(input); // hangs up: the threads end
         let digest = digest
             .join()
             .map_err(|_| Error::io("compute the SHA-256 of", name, io::Error::other("the hashing thread died")))?;
         Ok((result?, digest))
     })
+}
+
+/// Reads `reader` to its end, or until nobody takes the chunks any more.
+fn read_ahead(reader: &mut dyn Read, sender: &SyncSender<io::Result<Chunk>>, hashed: &SyncSender<Chunk>) {
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        // A short read is not the end of the file; `take` retries until the chunk is full or the file is over.
+        let read = (&mut *reader).take(CHUNK as u64).read_to_end(&mut chunk);
+        let chunk = Arc::new(chunk);
+        // Were the hashing thread gone, the digest would be missing and be reported.
+        let sent = match read {
+            Ok(0) => return,
+            Ok(_) => hashed.send(Arc::clone(&chunk)).is_ok() && sender.send(Ok(chunk)).is_ok(),
+            Err(error) => sender.send(Err(error)).is_ok_and(|()| false),
+        };
+        if !sent {
+            return;
+        }
+    }
 }

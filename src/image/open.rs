@@ -71,7 +71,7 @@ impl Image {
     /// Corrupt when the file, its gzip member or its partition table contradicts itself; unsupported when it is another
     /// format, another partitioning or bigger than the limits; I/O.
     pub(crate) fn from_reader(
-        reader: &mut dyn Read,
+        reader: &mut (dyn Read + Send),
         early: &mut dyn FnMut(Self),
         keep: Keep,
         name: &Path,

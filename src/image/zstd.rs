@@ -93,6 +93,7 @@ mod tests {
     use proptest::prelude::*;
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
+    use super::super::input::with_digest;
     use super::*;
     use crate::error::ErrorKind as Kind;
     use crate::progress::Silent;
@@ -107,7 +108,8 @@ mod tests {
     }
 
     fn unpacked(mut bytes: &[u8]) -> Result<Vec<u8>> {
-        let disk = unpack(&mut Input::new(&mut bytes, Path::new("router.img.zst"), &Silent, None), |_| Ok(()))?;
+        let name = Path::new("router.img.zst");
+        let (disk, _) = with_digest(&mut bytes, name, None, &Silent, |input| unpack(input, |_| Ok(())))?;
         disk.read_vec(0, usize::try_from(disk.length()).unwrap())
     }
 

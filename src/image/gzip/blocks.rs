@@ -260,10 +260,9 @@ impl Pass<'_, '_> {
         let at = self.builder.length();
         let crc = self.crc.clone().finalize();
         self.marks.push(Mark { bit, at, crc });
-        let stream = self.keep.then(|| DeflateStream {
-            bytes: self.input.release(),
-            marks: self.marks,
-            final_block: self.block.bit,
+        let stream = self.keep.then(|| {
+            let (bytes, start) = self.input.release();
+            DeflateStream { bytes, start, marks: self.marks, final_block: self.block.bit }
         });
         Inflated { builder: self.builder, crc, stream }
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskBuilder};
 use super::input::Input;
+#[cfg(test)]
+use super::input::with_digest;
 use crate::error::{Error, Result};
 #[cfg(test)]
 use crate::progress::Silent;
@@ -52,8 +54,8 @@ impl Disk {
     /// Corrupt when it is no member, or a broken one.
     pub(crate) fn from_gzip(member: &[u8]) -> Result<Self> {
         let mut reader = member;
-        let mut input = Input::new(&mut reader, Path::new("gzip data in memory"), &Silent, None);
-        unpack(&mut input, true, |_| Ok(()))
+        let name = Path::new("gzip data in memory");
+        with_digest(&mut reader, name, None, &Silent, |input| unpack(input, true, |_| Ok(()))).map(|(disk, _)| disk)
     }
 }
 

@@ -19,10 +19,19 @@ pub(crate) struct Mark {
 /// A deflate stream and its map.
 #[derive(Debug)]
 pub(crate) struct DeflateStream {
-    /// The stream, from its first block to the byte that holds the last bit of its last one.
-    pub(crate) bytes: Vec<u8>,
+    /// What was read, up to the byte that holds the last bit of the last block.
+    pub(super) bytes: Vec<u8>,
+    /// Where the first block begins in it, in bytes.
+    pub(super) start: usize,
     /// Borders between blocks, ascending: the first at 0, the last behind the final block.
     pub(crate) marks: Vec<Mark>,
     /// Where the final block begins, in bits: the place of its BFINAL (RFC 1951, 3.2.3).
     pub(crate) final_block: u64,
+}
+
+impl DeflateStream {
+    /// The stream, from its first block to the byte that holds the last bit of its last one.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
 }

@@ -174,7 +174,7 @@ impl<T: Write + ?Sized> Member<'_, T> {
                 let is_end = holds_final && last.at == length;
                 let clear = (holds_final && !is_end).then_some(stream.final_block);
                 let run = Run { start: first.bit, end: last.bit, clear, is_end };
-                joint::take_over(&stream.bytes, run, |bytes| self.out.write_all(bytes))?;
+                joint::take_over(stream.bytes(), run, |bytes| self.out.write_all(bytes))?;
                 let count = last.at - first.at;
                 self.crc = crc::joined(self.crc, crc::of_end(last.crc, first.crc, count), count);
                 self.is_complete = is_end;

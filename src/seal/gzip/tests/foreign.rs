@@ -48,7 +48,7 @@ fn a_stream_without_edits_is_the_same_stream() {
     for (number, packer) in PACKERS.iter().enumerate() {
         let disk = Disk::from_gzip(packed(number)).unwrap();
         let member = gzip(&disk, 1);
-        let stream = &disk.stream().unwrap().0.bytes;
+        let stream = disk.stream().unwrap().0.bytes();
         assert!(member[10..member.len() - 8] == stream[..], "{packer:?}");
         assert!(packed(number).ends_with(&member[10..]), "{packer:?}");
     }

@@ -38,7 +38,7 @@ fn a_run_can_begin_and_end_at_any_bit() {
         let lead = piece::compress(&content[..before], 0, DEFAULT_LEVEL).unwrap();
         let mut member = [&HEADER[..], &lead.bytes].concat();
         let run = Run { start: first.bit, end: last.bit, clear: None, is_end };
-        take_over(&stream.bytes, run, |bytes| {
+        take_over(stream.bytes(), run, |bytes| {
             member.extend(bytes);
             Ok(())
         })
