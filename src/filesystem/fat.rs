@@ -309,7 +309,7 @@ impl Filesystem for Fat {
                 return Err(Error::corrupt(format!("a file of {size} bytes in {} bytes", self.original.length())));
             }
             let mut file = self.parent(&above)?.open_file(name).map_err(failed("open a file"))?;
-            let mut content = Vec::new();
+            let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
             file.read_to_end(&mut content).map_err(failed("read a file"))?;
             if content.len() as u64 != size {
                 return Err(Error::corrupt(format!("a file of {size} bytes ends at byte {}", content.len())));
