@@ -40,3 +40,15 @@ pub(crate) fn map<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync) -> Ve
     });
     results.into_iter().flatten().collect()
 }
+
+/// What `here` gives on this thread, and `beside` meanwhile on another one.
+pub(crate) fn both<A, B: Send>(here: impl FnOnce() -> A, beside: impl FnOnce() -> B + Send) -> (A, B) {
+    thread::scope(|scope| {
+        let other = scope.spawn(beside);
+        let own = here();
+        match other.join() {
+            Ok(other) => (own, other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}

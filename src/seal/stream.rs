@@ -7,7 +7,10 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use super::gzip::Target;
 use super::model::{Model, Over};
 use crate::digest::Sha256Hex;
+use crate::parallel::both;
 
+/// So many bytes take longer to hash than a thread takes to begin.
+const LONG: usize = 1 << 20;
 /// Zeroes hashed in one piece.
 static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -106,21 +109,30 @@ impl Target for Stream<'_> {
     }
 }
 
+impl Sink<'_> {
+    /// Puts `bytes` at byte `position`, where the last ones ended.
+    fn put(&mut self, position: u64, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::File(file) => file.write_all(bytes),
+            Self::Clone(_, over) => over.put(position, bytes),
+        }
+    }
+}
+
 impl Write for Stream<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = match &mut self.sink {
-            Sink::Nowhere => bytes.len(),
-            Sink::File(file) => file.write(bytes)?,
-            Sink::Clone(_, over) => {
-                over.put(self.length, bytes)?;
-                bytes.len()
-            }
-        };
-        if !self.is_paused {
-            self.digest.update(bytes.get(..count).unwrap_or_default());
+        let Self { sink, digest, is_paused, length } = self;
+        if *is_paused {
+            sink.put(*length, bytes)?;
+        } else if bytes.len() < LONG {
+            sink.put(*length, bytes)?;
+            digest.update(bytes);
+        } else {
+            both(|| sink.put(*length, bytes), || digest.update(bytes)).0?;
         }
-        self.length += count as u64;
-        Ok(count)
+        *length += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
