@@ -90,6 +90,18 @@ impl Error {
         error
     }
 
+    /// The file at `path`, which should be a `what` such as `image`, could not be opened: the caller's mistake where there is
+    /// none, else what the operating system says.
+    pub(crate) fn unopened(what: &str, path: &Path, source: std::io::Error) -> Self {
+        use std::io::ErrorKind::{NotFound, PermissionDenied};
+        match source.kind() {
+            NotFound => Self::usage(format!("there is no file {}", path.display()))
+                .remedy(format!("check the path of the {what}")),
+            PermissionDenied => Self::io("open", path, source).remedy("make the file readable for your user"),
+            _ => Self::io("open", path, source),
+        }
+    }
+
     /// Adds the place where it was seen: a path, a partition, a structure with its offset. Call once per level, from
     /// the inside out. The place that was added last is not added again: who lists a folder and who asked for the list
     /// both know its path.

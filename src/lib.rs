@@ -6,6 +6,7 @@ pub mod cli;
 mod apply;
 mod base64;
 mod civil;
+mod counted;
 mod crc;
 mod digest;
 mod disk_identity;

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use super::host_args::{BatchAction, BatchArguments, BatchCommand};
 use super::merge;
-use super::page::{Page, Tone, number};
+use super::page::{Page, Tone};
 use super::patch::epoch;
 use super::render_edits;
 use super::shard_args::Slice;
 use super::terminal::Terminal;
+use crate::counted::number;
 use crate::error::{Error, ErrorKind, Result};
 use crate::task::{self, BatchReport, BatchRequest, HostStatus};
 

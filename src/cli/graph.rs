@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::{Format, GraphArguments, GraphForm};
-use super::page::{Page, Tone, number};
+use super::page::{Page, Tone};
 use super::patch::quoted;
 use super::terminal::Terminal;
+use crate::counted::number;
 use crate::error::{Error, Result};
 use crate::graph::{Scope, Standing, dot, svg};
 use crate::seal::Document;

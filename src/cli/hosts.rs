@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use super::host_args::{HostsAction, HostsArguments};
-use super::page::{Page, Tone, number};
+use super::page::{Page, Tone};
 use super::terminal::Terminal;
+use crate::counted::number;
 use crate::error::Result;
 use crate::hosts::HostRow;
 use crate::task::{self, HostsReport};

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use super::args::InspectArguments;
-use super::page::{Page, number, size};
+use super::page::{Page, size};
 use super::patch::file;
 use super::terminal::Terminal;
+use crate::counted::number;
 use crate::error::Result;
 use crate::filesystem::{Kind, LiveOverlay, Space};
 use crate::image::{Container, Partition, SECTOR, Scheme, Trailer, TrailerKind};

@@ -9,9 +9,9 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::args::{Arguments, ManArguments};
-use super::page::number;
 use super::patch::quoted;
 use super::terminal::Terminal;
+use crate::counted::number;
 use crate::error::{Error, Result};
 
 /// Prints the completion script of `shell`.

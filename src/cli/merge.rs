@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use super::batch::{exit_code, failures, signature};
 use super::merge_args::MergeArguments;
-use super::page::{Page, Tone, number};
+use super::page::{Page, Tone};
 use super::terminal::Terminal;
+use crate::counted::number;
 use crate::error::Result;
 use crate::task::{self, BatchReport, HostStatus};
 

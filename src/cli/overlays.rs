@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::args::{OverlaysAction, OverlaysArguments};
-use super::page::{Page, number};
+use super::page::Page;
 use super::patch::quoted;
 use super::terminal::Terminal;
+use crate::counted::number;
 use crate::error::Result;
 use crate::overlay::{Overlay, Setting};
 

@@ -229,15 +229,6 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// `count` things: `1 file`, `3 files`.
-pub(super) fn number(count: usize, singular: &str) -> String {
-    match (count, singular.strip_suffix('y')) {
-        (1, _) => format!("1 {singular}"),
-        (_, Some(stem)) => format!("{count} {stem}ies"),
-        _ => format!("{count} {singular}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

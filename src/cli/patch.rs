@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::page::{Page, Tone, number, size};
+use super::page::{Page, Tone, size};
 use super::patch_args::PatchArguments;
 use super::sbom_args::Sbom;
 use super::terminal::Terminal;
 use super::{render_checks, render_edits, render_growth, render_identity};
+use crate::counted::number;
 use crate::error::{Error, Result};
 use crate::image::{Container, Form, PartitionTable, Scheme};
 use crate::task::{
@@ -237,11 +238,7 @@ fn written_tree(page: &mut Page, tree: &TreeFacts) {
     let what = if tree.only_changes { "what changes" } else { "the whole tree" };
     page.fact("output", &format!("{} ({what})", tree.path.display()));
     let files = number(tree.files, "file");
-    page.fact("", &format!("{files}, {} in all, in {}", size(tree.bytes), directories(tree.directories)));
-}
-
-fn directories(count: usize) -> String {
-    if count == 1 { "1 directory".to_owned() } else { format!("{count} directories") }
+    page.fact("", &format!("{files}, {} in all, in {}", size(tree.bytes), number(tree.directories, "directory")));
 }
 
 /// The options by which `verify` holds the result against all that `arguments` wish. Secrets are not repeated.

@@ -1,6 +1,7 @@
 //! The check table for people.
 
-use super::page::{Page, Tone, number};
+use super::page::{Page, Tone};
+use crate::counted::number;
 use crate::plan::Severity;
 use crate::verify::{CHECKS, Count, Outcome, Report, Row};
 

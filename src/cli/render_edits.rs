@@ -1,6 +1,7 @@
 //! The plan's edits for people: what is added, replaced, changed and removed.
 
-use super::page::{Page, Tone, number, size};
+use super::page::{Page, Tone, size};
+use crate::counted::number;
 use crate::plan::{Change, Finding, Role, Severity, SpaceForecast};
 use crate::task::EditRow;
 

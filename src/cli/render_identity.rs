@@ -1,6 +1,7 @@
 //! What becomes of the identifiers of disk and partitions, for people.
 
-use super::page::{Page, number};
+use super::page::Page;
+use crate::counted::number;
 use crate::task::{IdentityChange, NamingFile, Renamed};
 
 /// Identifiers before and after, and the files that are kept in step; `planned` says that it is still to come.

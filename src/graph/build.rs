@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Graph, KernelNode, LoadStage, ModuleNode, Need, Scope, Standing};
 use super::words;
+use crate::counted::some;
 use crate::infiniband;
 use crate::kernel::{KernelExports, Module, ModuleName, SymbolTable, Verdict};
 use crate::openwrt::{
@@ -195,7 +196,7 @@ fn judge(node: &mut ModuleNode, outcome: &Outcome) {
         Outcome::WaitsFor(names) => {
             node.standing = Standing::Waits;
             node.cause = Some(words::waits_for(names));
-            let names = words::some(names, usize::MAX);
+            let names = some(names, usize::MAX);
             node.messages =
                 vec![format!("{}: kmodloader never asks the kernel, since {names} is not loaded", node.name)];
         }

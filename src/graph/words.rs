@@ -1,23 +1,8 @@
 //! What nodes and edges say, for every output form.
 
-use std::fmt::Display;
-
 use super::model::{Graph, LoadStage, ModuleNode, Need, Scope, Standing};
+use crate::counted::{number, some};
 use crate::kernel::{ModuleName, Reason, Refusal, SymbolTable};
-
-/// The first `most` of `names`, joined; the rest is counted.
-pub(super) fn some(names: &[impl Display], most: usize) -> String {
-    let shown: Vec<String> = names.iter().take(most).map(ToString::to_string).collect();
-    match names.len().saturating_sub(shown.len()) {
-        0 => shown.join(", "),
-        rest => format!("{} and {rest} more", shown.join(", ")),
-    }
-}
-
-/// `count` things.
-pub(super) fn number(count: usize, singular: &str) -> String {
-    if count == 1 { format!("1 {singular}") } else { format!("{count} {singular}s") }
-}
 
 /// A file's length.
 pub(super) fn size(bytes: u64) -> String {

@@ -1,7 +1,7 @@
 //! Opening an image file: its wrapping is told by its first bytes, never by its name.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 use super::container::{Container, Form, Image};
@@ -49,7 +49,7 @@ impl Image {
         path: &Path,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        let metadata = fs::metadata(path).map_err(|error| cannot_open(path, error))?;
+        let metadata = fs::metadata(path).map_err(|error| Error::unopened("image", path, error))?;
         if metadata.is_dir() {
             return Err(Error::usage(format!("{} is a folder, not an image", path.display()))
                 .remedy("name the image file in it; a root filesystem's tree is given with --rootdir"));
@@ -59,7 +59,7 @@ impl Image {
             return Err(Error::usage(format!("{} is a character device, not an image", path.display()))
                 .remedy("give an image file, or a disk"));
         }
-        let mut file = File::open(path).map_err(|error| cannot_open(path, error))?;
+        let mut file = File::open(path).map_err(|error| Error::unopened("image", path, error))?;
         let known_length = metadata.is_file().then_some(metadata.len());
         Self::from_reader(&mut file, early, keep, path, known_length, progress)
     }
@@ -105,16 +105,6 @@ fn is_character_device(metadata: &fs::Metadata) -> bool {
         false
     };
     is_one
-}
-
-fn cannot_open(path: &Path, error: std::io::Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound => {
-            Error::usage(format!("there is no file {}", path.display())).remedy("check the path of the image")
-        }
-        ErrorKind::PermissionDenied => Error::io("open", path, error).remedy("make the file readable for your user"),
-        _ => Error::io("open", path, error),
-    }
 }
 
 /// What a file was taken apart into.

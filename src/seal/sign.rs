@@ -210,12 +210,7 @@ fn append(mut file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Usage when there is no such file or it is far too long to be `what`; I/O.
 pub(crate) fn read_small(path: &Path, what: &str) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => {
-            Error::usage(format!("there is no file {}", path.display())).remedy(format!("check the path of the {what}"))
-        }
-        _ => Error::io("open", path, error),
-    })?;
+    let file = File::open(path).map_err(|error| Error::unopened(what, path, error))?;
     let mut content = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut content).map_err(|error| Error::io("read", path, error))?;
     if content.len() as u64 > LONGEST {

@@ -1,5 +1,6 @@
 //! Patching a tree of files in a folder: what only such a root asks for.
 
+use crate::counted::some;
 use crate::error::{At, Result};
 use crate::filesystem::{Attributes, Directory, Extent, Stored};
 use crate::openwrt::System;
@@ -129,9 +130,5 @@ fn removals(edits: &[Edit]) -> Option<Finding> {
 
 /// The first of `paths`, and how many more there are.
 pub(super) fn listed(paths: &[String]) -> String {
-    let named: Vec<&str> = paths.iter().take(NAMED).map(String::as_str).collect();
-    match paths.len().saturating_sub(NAMED) {
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
-    }
+    some(paths, NAMED)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::elf::Binary;
+use crate::counted::some;
 
 /// Where musl looks when `/etc/ld-musl-x86_64.path` does not say otherwise.
 const SYSTEM_PATHS: [&str; 3] = ["/lib", "/usr/local/lib", "/usr/lib"];
@@ -142,13 +143,10 @@ impl Linking<'_> {
         let mut problems = Vec::new();
         let users = std::iter::once((path, binary)).chain(self.loaded.iter().map(|(path, one)| (path.as_str(), one)));
         for (user, names) in users.map(|(user, one)| (user, missing(one))).filter(|(_, names)| !names.is_empty()) {
-            let shown: Vec<&str> = names.iter().take(LISTED).map(String::as_str).collect();
-            let more = names.len().saturating_sub(LISTED);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             let libraries: Vec<&str> = self.loaded.keys().map(String::as_str).collect();
             problems.push(format!(
-                "{user} needs the symbols {}{more}, which none of its libraries has ({})",
-                shown.join(", "),
+                "{user} needs the symbols {}, which none of its libraries has ({})",
+                some(&names, LISTED),
                 libraries.join(", ")
             ));
         }

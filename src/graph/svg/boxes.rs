@@ -6,6 +6,7 @@ use super::super::layout::{Rect, Size};
 use super::super::model::{KernelNode, ModuleNode};
 use super::super::words;
 use super::text::{cut, escape, width};
+use crate::counted::number;
 
 /// Pixels between a box's side and its text.
 const PADDING: f64 = 10.0;
@@ -22,7 +23,7 @@ fn lines(module: &ModuleNode) -> [String; 3] {
         (None, _) => "named in depends=".to_owned(),
         (Some(_), 0) => words::size(module.size),
         (Some(_), count) => {
-            format!("{} · {}", words::size(module.size), words::number(count, "kernel symbol"))
+            format!("{} · {}", words::size(module.size), number(count, "kernel symbol"))
         }
     };
     [module.name.to_string(), words::stage(module), weight].map(|line| cut(&line, LONGEST))

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::super::model::{Graph, Standing};
 use super::super::words;
 use super::text::{escape, fitting, width, wrapped};
+use crate::counted::number;
 
 /// Lines of one module, and of all.
 const MOST_LINES: (usize, usize) = (8, 60);
@@ -66,7 +67,7 @@ fn refusals(graph: &Graph) -> Vec<String> {
     let beyond = lines.len().saturating_sub(most);
     lines.truncate(most);
     if beyond > 0 {
-        lines.push(format!("… and {}, in the boxes' tooltips", words::number(beyond, "more line")));
+        lines.push(format!("… and {}, in the boxes' tooltips", number(beyond, "more line")));
     }
     lines
 }

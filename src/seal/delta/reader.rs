@@ -30,12 +30,7 @@ impl Delta {
     /// Usage when there is no such file; unsupported when it is something else, or of another version; corrupt when it is
     /// damaged; I/O.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Error::usage(format!("there is no file {}", path.display())).remedy("check the path of the delta")
-            }
-            _ => Error::io("open", path, error),
-        })?;
+        let metadata = fs::metadata(path).map_err(|error| Error::unopened("delta", path, error))?;
         if !metadata.is_file() {
             return Err(Error::usage(format!("{} is not a file, so no delta", path.display())));
         }

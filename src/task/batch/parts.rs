@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::counted::some;
 use crate::error::{Error, Result};
 
 use super::folder::names;
@@ -241,6 +242,6 @@ fn named(hosts: &[&str]) -> String {
         [] => "no host".to_owned(),
         [one] => format!("host {one}"),
         [front @ .., last] if hosts.len() <= TOLD => format!("hosts {} and {last}", front.join(", ")),
-        all => format!("hosts {} and {} more", all.get(..TOLD).unwrap_or_default().join(", "), all.len() - TOLD),
+        all => format!("hosts {}", some(all, TOLD)),
     }
 }

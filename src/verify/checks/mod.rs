@@ -22,6 +22,7 @@ mod tools;
 pub(crate) use authenticity::AUTHENTICITY;
 
 use super::{Check, Evidence, Outcome};
+use crate::counted::number;
 use crate::openwrt::System;
 
 /// The table, in the order in which it is printed: from the outside of the image to the inside, then who vouches for it.
@@ -116,15 +117,6 @@ fn with_system(evidence: &Evidence<'_>, check: impl FnOnce(&System) -> Outcome) 
     match &evidence.system {
         Ok(system) => check(system),
         Err(_) => skip("the root filesystem could not be read"),
-    }
-}
-
-/// `count` things: `1 module`, `3 modules`.
-fn number(count: usize, singular: &str) -> String {
-    match (count, singular.strip_suffix('y')) {
-        (1, _) => format!("1 {singular}"),
-        (_, Some(stem)) => format!("{count} {stem}ies"),
-        _ => format!("{count} {singular}s"),
     }
 }
 
