@@ -205,6 +205,10 @@ impl Medium {
     }
 }
 
+/// What to do where the kernel that an earlier patch replaced has no room any more.
+const ROOM_FOR_KERNEL: &str = "remove from the boot partition what came to it since, or take the image that was patched; a \
+                               patch keeps the kernel that is there now when it is named: --kernel BZIMAGE";
+
 /// The plan that puts the kernel back which an earlier patch replaced; `None` where it replaced none.
 ///
 /// # Errors
@@ -213,10 +217,11 @@ pub(super) fn kernel_back(opened: &Opened) -> Result<Option<BootPlan>> {
     let Ok(boot) = &opened.scene.boot else { return Ok(None) };
     let Some(before) = boot.before.as_ref().filter(|_| opened.earlier.is_some()) else { return Ok(None) };
     let now = boot_partition(&opened.scene, boot, &before.path)?;
-    let mut plan = match &before.file {
-        Some((_, kernel)) => plan_boot(&now, kernel)?,
-        None => plan_boot(&now, &Arc::from([]))?,
+    let plan = match &before.file {
+        Some((_, kernel)) => plan_boot(&now, kernel),
+        None => plan_boot(&now, &Arc::from([])),
     };
+    let mut plan = plan.map_err(|error| error.remedy(ROOM_FOR_KERNEL).at(before.path.clone()).at(BACK))?;
     for edit in &mut plan.edits {
         match &before.file {
             Some((attributes, _)) => edit.attributes = *attributes,

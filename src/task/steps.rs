@@ -370,6 +370,9 @@ impl Swapped<'_> {
     }
 }
 
+/// What to do where a new kernel does not fit.
+const SMALLER_KERNEL: &str = "build the image with a larger CONFIG_TARGET_KERNEL_PARTSIZE, or give a smaller kernel";
+
 /// Plans the swap, and adds what it asks of the root filesystem to `wishes`.
 fn swapped<'a>(opened: &Opened, swap: &'a KernelSwap, system: &System, wishes: &mut Wishes) -> Result<Swapped<'a>> {
     let now = opened.shelf.boot_partition(&swap.kernel.file, || swap.boot_partition(&opened.scene))?;
@@ -377,7 +380,7 @@ fn swapped<'a>(opened: &Opened, swap: &'a KernelSwap, system: &System, wishes: &
         Ok(boot) => kernel_swap::before(boot, &now),
         Err(_) => (*now).clone(),
     };
-    let plan = plan_boot(&now, &swap.kernel.bytes)?;
+    let plan = plan_boot(&now, &swap.kernel.bytes).map_err(|error| error.remedy(SMALLER_KERNEL))?;
     let unknown = swap.check_modules(&before, system, wishes, &opened.unpacked)?;
     wishes.findings.extend(unknown.into_iter().chain(swap.package_finding(&before, system)));
     wishes.kernel_version.clone_from(&swap.version);

@@ -40,3 +40,4 @@ mod signing;
 mod slurm;
 mod support;
 mod virtual_disks;
+mod way_back;
