@@ -82,6 +82,7 @@ mod tests {
             content,
             attributes,
             linked_to: None,
+            is_own: false,
             size_before: None,
             reason: String::new(),
         }

@@ -255,7 +255,7 @@ fn add_login(recipe: &Recipe, environment: &Environment<'_>, resolved: &mut Reso
         let reason = "host name".to_owned();
         let attributes = Attributes::root(0o644);
         let path = HOSTNAME_PATH.to_owned();
-        resolved.add_file(FileWish { path, content, attributes, reason, is_certain: true })?;
+        resolved.add_file(FileWish { path, content, attributes, reason, is_certain: true, is_own: true })?;
     }
     Ok(())
 }
@@ -290,6 +290,7 @@ fn add_extra_files(
             attributes: file.attributes,
             reason: "recipe".to_owned(),
             is_certain: true,
+            is_own: true,
         };
         resolved.add_file(wish)?;
     }

@@ -208,7 +208,8 @@ impl<'a> Work<'a> {
             files::check_target(&path)?;
             let is_template = file.source.as_deref().is_some_and(is_template);
             let is_certain = !is_template || self.recipe.settings.contains_key(self.overlay.name());
-            let wish = FileWish { path, content, attributes, reason: self.reason(), is_certain };
+            let (reason, is_own) = (self.reason(), is_template);
+            let wish = FileWish { path, content, attributes, reason, is_certain, is_own };
             match file.package_manager {
                 Some(manager) => self.wish_of(manager, Managed::File(wish)),
                 None => self.resolved.add_file(wish)?,

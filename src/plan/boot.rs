@@ -64,6 +64,7 @@ pub(crate) fn plan_boot(boot: &BootPartition, kernel: &Arc<[u8]>) -> Result<Boot
         change: if boot.present.is_some() { Change::Replace } else { Change::Add },
         content: Some(Content::File(Arc::clone(kernel))),
         linked_to: None,
+        is_own: false,
         attributes: boot.present.as_ref().map_or(Attributes::root(0o644), |(attributes, _)| *attributes),
         size_before: boot.present.as_ref().map(|(_, present)| present.len() as u64),
         reason: "kernel swap".to_owned(),

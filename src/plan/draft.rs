@@ -10,13 +10,14 @@ use crate::error::{Error, Result};
 use crate::filesystem::{Attributes, FileType, Metadata};
 use crate::openwrt::{Node, System, Tree};
 
-/// When an edit is carried out: autoload entries come last, so that whoever reads a half written root never finds an entry
-/// for a module that is not there yet.
+/// When an edit is carried out. Autoload entries come behind modules, so that whoever reads a half written root never finds an
+/// entry for a module that is not there yet. What a host has for itself comes last: all before it many hosts have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     Module,
     File,
     Autoload,
+    Own,
 }
 
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ impl Wanted {
     /// What is to be ordered by size: only files are large.
     fn size(&self) -> usize {
         match (self.stage, &self.content) {
-            (Stage::File, Content::File(bytes)) => bytes.len(),
+            (Stage::File | Stage::Own, Content::File(bytes)) => bytes.len(),
             _ => 0,
         }
     }
@@ -111,7 +112,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Wants the directory `path` with `attributes`, unless a wish already says how it is to be.
+    /// Wants the directory `path` with `attributes` for what a host has for itself, unless a wish already says how it is to be.
     ///
     /// # Errors
     /// As [`Draft::put`].
@@ -120,7 +121,7 @@ impl<'a> Draft<'a> {
         let settled =
             self.wanted.get(&place).is_some_and(|known| !known.implied && known.content == Content::Directory);
         if !settled {
-            self.put(path, Content::Directory, attributes, reason, Stage::File)?;
+            self.put(path, Content::Directory, attributes, reason, Stage::Own)?;
         }
         Ok(())
     }
@@ -266,8 +267,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What has to change, in the order in which it is to be done. Modules and large files are what the plans for many
-    /// hosts have in common, so they come before what is small; a directory comes right before what needs it.
+    /// What has to change, in the order in which it is to be done. What plans for many hosts have in common comes before what
+    /// each has for itself, and of either what is large before what is small; a directory comes right before what needs it.
     pub(super) fn into_edits(self) -> Vec<Edit> {
         // Backwards, byte order puts children before their parents. What goes first makes room for the rest.
         let removed = self.removed.iter().rev().filter_map(|(path, reason)| self.removal(path, reason));
@@ -309,6 +310,7 @@ impl<'a> Draft<'a> {
             content: Some(wanted.content.clone()),
             linked_to: self.linked_to(path, wanted),
             attributes,
+            is_own: wanted.stage == Stage::Own,
             size_before: regular.map(|node| node.metadata.size),
             reason: wanted.reasons.join(", "),
         })
@@ -322,6 +324,7 @@ impl<'a> Draft<'a> {
             content: None,
             linked_to: None,
             attributes: metadata.attributes,
+            is_own: false,
             size_before: (metadata.file_type == FileType::Regular).then_some(metadata.size),
             reason: reason.to_owned(),
         })

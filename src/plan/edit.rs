@@ -57,6 +57,8 @@ pub(crate) struct Edit {
     pub(crate) linked_to: Option<String>,
     /// Permissions and owner afterwards.
     pub(crate) attributes: Attributes,
+    /// Whether it is made of what a host has for itself: its name, its settings, files of its recipe.
+    pub(crate) is_own: bool,
     /// Length in bytes before, where a file was there.
     pub(crate) size_before: Option<u64>,
     /// Why.

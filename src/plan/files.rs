@@ -56,7 +56,8 @@ pub(super) fn modules(
 pub(super) fn files(draft: &mut Draft<'_>, wishes: &[FileWish], findings: &mut Vec<Finding>) -> Result<()> {
     for wish in wishes {
         check_path(&wish.path)?;
-        let place = draft.put(&wish.path, wish.content.clone(), wish.attributes, &wish.reason, Stage::File)?;
+        let stage = if wish.is_own { Stage::Own } else { Stage::File };
+        let place = draft.put(&wish.path, wish.content.clone(), wish.attributes, &wish.reason, stage)?;
         if VOLATILE.iter().any(|directory| place.starts_with(directory)) {
             findings.push(Finding {
                 id: "volatile-path".to_owned(),
@@ -79,7 +80,7 @@ pub(super) fn lines(draft: &mut Draft<'_>, wishes: &[LineWish]) -> Result<()> {
         let (place, content) = existing(draft, &wish.path)?;
         let text = String::from_utf8(content)
             .map_err(|_| Error::unsupported(format!("{place} is no text, so no line can be added to it")))?;
-        draft.update(&place, wish.added_to(&text).into_bytes(), Attributes::root(0o644), &wish.reason, Stage::File)?;
+        draft.update(&place, wish.added_to(&text).into_bytes(), Attributes::root(0o644), &wish.reason, Stage::Own)?;
     }
     Ok(())
 }
@@ -93,7 +94,7 @@ pub(super) fn login(draft: &mut Draft<'_>, wishes: &Wishes) -> Result<()> {
         }
         let (place, content) = existing(draft, SHADOW)?;
         let new = with_root_password(&content, hash);
-        draft.update(&place, new, Attributes::root(0o600), "root password", Stage::File)?;
+        draft.update(&place, new, Attributes::root(0o600), "root password", Stage::Own)?;
     }
     if let Some(key) = wishes.ssh_keys.iter().find(|key| key.trim().contains(['\n', '\r', '\0'])) {
         let lines = key.trim().lines().count();
@@ -105,7 +106,7 @@ pub(super) fn login(draft: &mut Draft<'_>, wishes: &Wishes) -> Result<()> {
         draft.put_directory(directory, Attributes::root(0o700), "SSH keys")?;
         let (place, content) = existing(draft, AUTHORIZED_KEYS)?;
         let new = merge_authorized_keys(&content, &wishes.ssh_keys);
-        draft.update(&place, new, Attributes::root(0o600), "SSH keys", Stage::File)?;
+        draft.update(&place, new, Attributes::root(0o600), "SSH keys", Stage::Own)?;
         draft.restrict(&place, Attributes::root(0o600));
     }
     Ok(())

@@ -82,6 +82,7 @@ pub(crate) fn settle(edits: &[Edit], side: &Side, owned: bool, standing: &mut dy
             attributes: wanted.attributes().or(present.attributes()).unwrap_or(Attributes::root(0o644)),
             content,
             linked_to: None,
+            is_own: false,
             size_before: None,
             reason: BACK.to_owned(),
         };
@@ -148,6 +149,7 @@ impl Settled {
                         content: Some(Content::Directory),
                         attributes: Attributes::root(0o755),
                         linked_to: None,
+                        is_own: false,
                         size_before: None,
                         reason: BACK.to_owned(),
                     });

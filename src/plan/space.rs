@@ -158,6 +158,7 @@ mod tests {
             change: if size_before.is_some() { Change::Replace } else { Change::Add },
             content: Some(Content::File(vec![0; size].into())),
             linked_to: None,
+            is_own: false,
             attributes: Attributes::root(0o644),
             size_before,
             reason: String::new(),

@@ -56,6 +56,8 @@ pub(crate) struct FileWish {
     /// Whether the content follows from what was said. A template of an overlay that was given no settings is rendered
     /// with its defaults: an image that was patched with settings holds another text there, and rightly so.
     pub(crate) is_certain: bool,
+    /// Whether it is made of what a host has for itself, such as a template is.
+    pub(crate) is_own: bool,
 }
 
 /// Packages to be installed.

@@ -23,7 +23,8 @@ use super::tree::listed;
 
 /// Why what belongs to the manifest is there.
 const REASON: &str = "history";
-/// A kept content of so many bytes is large: it goes in first, with the modules.
+/// A kept content of so many bytes is large: it goes in first, with the modules. What is small goes in before what hosts have
+/// each for themselves.
 const LARGE: usize = 64 << 10;
 /// Digits of a digest that tell it from others in a sentence.
 const SHOWN: usize = 12;
@@ -94,11 +95,15 @@ impl<'a> Settler<'a> {
         let edits = &self.parted(edits)?;
         let mut all = edits.clone();
         if let Some(recorded) = recorded {
-            let (large, small) = self.record(edits, &recorded)?;
+            let own = self.record(edits, &recorded)?;
+            // What is the plan's own comes last; where it makes the manifest's folder, that is not there yet.
+            let makes_folder = ["/etc", FOLDER].iter().any(|path| self.planned.contains(*path));
+            let at = all.iter().position(|edit| edit.is_own && !makes_folder).unwrap_or(all.len());
+            all.splice(at..at, own.small);
             // What goes makes room for it.
             let at = all.iter().take_while(|edit| edit.change == Change::Remove).count();
-            all.splice(at..at, large);
-            all.extend(small);
+            all.splice(at..at, own.large);
+            all.extend(own.manifest);
         }
         let Some(past) = self.past() else { return Ok(Settlement { edits: all, findings: Vec::new() }) };
         let edits = settle(&all, &past.root, self.owned(), &mut self)?;
@@ -106,8 +111,8 @@ impl<'a> Settler<'a> {
         Ok(Settlement { edits, findings })
     }
 
-    /// The edits that record `edits`: those of what is large and belongs first, and the others.
-    fn record(&mut self, edits: &[Edit], recorded: &Recorded<'_>) -> Result<(Vec<Edit>, Vec<Edit>)> {
+    /// The edits that record `edits`.
+    fn record(&mut self, edits: &[Edit], recorded: &Recorded<'_>) -> Result<RecordEdits> {
         if self.planned.contains(MANIFEST) {
             return Err(Error::usage(format!("{MANIFEST} is written by ibwrt itself")).remedy("choose another path"));
         }
@@ -119,7 +124,7 @@ impl<'a> Settler<'a> {
             root: self.records(edits)?,
         };
         if manifest.boot.is_empty() && manifest.root.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(RecordEdits::default());
         }
         let mut own = Vec::new();
         let mut folders = vec!["/etc", FOLDER];
@@ -141,10 +146,10 @@ impl<'a> Settler<'a> {
             let list = if packed.len() >= largest { &mut large } else { &mut small };
             list.push(own_file(&packed_path(sha256), packed));
         }
-        small.push(own_file(MANIFEST, to_json(&manifest)?.into()));
+        let manifest = Edit { is_own: true, ..own_file(MANIFEST, to_json(&manifest)?.into()) };
         let first = if large.is_empty() { &mut small } else { &mut large };
         first.splice(0..0, own);
-        Ok((large, small))
+        Ok(RecordEdits { large, small, manifest: Some(manifest) })
     }
 
     /// The edit that makes the directory `path` of the manifest's own, unless it was there before.
@@ -162,6 +167,7 @@ impl<'a> Settler<'a> {
                 content: Some(Content::Directory),
                 attributes: Attributes::root(if path == ORIGINALS { 0o700 } else { 0o755 }),
                 linked_to: None,
+                is_own: false,
                 size_before: None,
                 reason: REASON.to_owned(),
             })),
@@ -402,6 +408,14 @@ impl Settler<'_> {
     }
 }
 
+/// The edits that record others: what is kept of what stood there, with the folders for it, and the record.
+#[derive(Default)]
+struct RecordEdits {
+    large: Vec<Edit>,
+    small: Vec<Edit>,
+    manifest: Option<Edit>,
+}
+
 /// How a plan is recorded.
 pub(super) struct Recorded<'a> {
     pub(super) wished: &'a Wished,
@@ -417,6 +431,7 @@ fn own_file(path: &str, content: Arc<[u8]>) -> Edit {
         content: Some(Content::File(content)),
         attributes: SECRET,
         linked_to: None,
+        is_own: false,
         size_before: None,
         reason: REASON.to_owned(),
     }

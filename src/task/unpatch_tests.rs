@@ -98,6 +98,7 @@ fn wish() -> impl Strategy<Value = FileWish> {
             attributes: Attributes::root(mode),
             reason: "recipe".to_owned(),
             is_certain: true,
+            is_own: true,
         },
     )
 }

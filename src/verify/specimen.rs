@@ -113,6 +113,7 @@ impl Specimen {
             attributes: Attributes::root(mode),
             reason: "overlay ipoib".into(),
             is_certain: true,
+            is_own: true,
         });
     }
 

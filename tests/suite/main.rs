@@ -11,6 +11,7 @@
 mod acceptance;
 mod bad_input;
 mod batch;
+mod batch_grounds;
 mod batch_locks;
 mod boot;
 mod cases;

@@ -23,6 +23,8 @@ enum Edit {
     Replace(usize, u32),
     Directory,
     Link(usize),
+    /// Another name of the new file, if there is one, that came so many before.
+    HardLink(usize),
     Attributes(usize),
     Remove(usize),
 }
@@ -38,6 +40,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         2 => (0..REPLACED.len(), length).prop_map(|(which, length)| Edit::Replace(which, length)),
         2 => Just(Edit::Directory),
         2 => (1..200usize).prop_map(Edit::Link),
+        3 => (1..24usize).prop_map(Edit::HardLink),
         1 => (0..CHANGED.len()).prop_map(Edit::Attributes),
         1 => (0..REMOVED.len()).prop_map(Edit::Remove),
     ]
@@ -60,6 +63,12 @@ fn carry_out(filesystem: &mut dyn Filesystem, edits: &[(usize, Edit)], is_unix: 
                 filesystem.write(REPLACED[*which], &content(*length, *number), attributes).unwrap();
             }
             Edit::Link(length) if is_unix => filesystem.symlink(&path("l"), &"x".repeat(*length)).unwrap(),
+            Edit::HardLink(before) if is_unix && *before <= *number => {
+                let file = format!("/f{}", number - before);
+                if there(filesystem, &file) {
+                    filesystem.link(&path("h"), &file).unwrap();
+                }
+            }
             Edit::Attributes(which) if is_unix && there(filesystem, CHANGED[*which]) => {
                 filesystem.set_attributes(CHANGED[*which], Attributes { mode: 0o700, uid: 9, gid: 0 }).unwrap();
             }

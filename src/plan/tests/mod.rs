@@ -64,6 +64,7 @@ fn file(path: &str, text: &str, mode: u16) -> FileWish {
         attributes: Attributes::root(mode),
         reason: "overlay ipoib".to_owned(),
         is_certain: true,
+        is_own: false,
     }
 }
 
@@ -83,11 +84,15 @@ fn nothing_wished_is_nothing_done() {
 }
 
 #[test]
-fn modules_come_first_then_files_by_size_and_autoload_entries_last() {
+fn modules_come_first_then_files_by_size_then_autoload_entries_and_last_what_is_a_hosts_own() {
     let wishes = Wishes {
         modules: vec![module("mlx4_core.ko", "core"), module("mlx4_ib.ko", "ib")],
         autoload: vec![load("mlx4_core", "", "36-mlx4-core", true), load("mlx4_ib", "", "30-hw-network", false)],
-        files: vec![file("/usr/share/ib/a/readme", "x", 0o644), file("/etc/init.d/ipoib", "#!", 0o755)],
+        files: vec![
+            FileWish { is_own: true, ..file("/etc/own", "settings", 0o644) },
+            file("/usr/share/ib/a/readme", "x", 0o644),
+            file("/etc/init.d/ipoib", "#!", 0o755),
+        ],
         root_password_hash: Some("$5$salt$hash".to_owned()),
         ssh_keys: vec!["ssh-ed25519 AAAAC3 me".to_owned()],
         ..Wishes::default()
@@ -99,9 +104,6 @@ fn modules_come_first_then_files_by_size_and_autoload_entries_last() {
         [
             ("/lib/modules/6.12.117/mlx4_core.ko", Add),
             ("/lib/modules/6.12.117/mlx4_ib.ko", Add),
-            ("/etc/shadow", Replace),
-            ("/etc/dropbear", Add),
-            ("/etc/dropbear/authorized_keys", Add),
             ("/etc/init.d", Add),
             ("/etc/init.d/ipoib", Add),
             ("/usr/share", Add),
@@ -111,8 +113,13 @@ fn modules_come_first_then_files_by_size_and_autoload_entries_last() {
             ("/etc/modules.d/36-mlx4-core", Add),
             ("/etc/modules-boot.d/36-mlx4-core", Add),
             ("/etc/modules.d/30-hw-network", Replace),
+            ("/etc/shadow", Replace),
+            ("/etc/dropbear", Add),
+            ("/etc/dropbear/authorized_keys", Add),
+            ("/etc/own", Add),
         ]
     );
+    assert!(plan.edits.iter().rev().take(4).all(|edit| edit.is_own) && !plan.edits[8].is_own);
 }
 
 #[test]

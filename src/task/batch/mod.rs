@@ -1,13 +1,13 @@
 //! Batch: many hosts from one image. It is opened once; what hosts have in common is read, worked out, carried out and
 //! compressed once; each output is what a patch with the host's whole recipe makes.
 
+mod choice;
 mod folder;
 mod ground;
 mod inputs;
 mod lists;
 mod lock;
 mod merge;
-mod models;
 mod names;
 mod parts;
 mod proof;
@@ -17,7 +17,7 @@ mod told;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -33,15 +33,17 @@ use super::event::Observer;
 use super::hosts::check_output;
 use super::medium::Medium;
 use super::signer::readable_by_others;
-use super::steps::{self, Checking, Opened, Wished};
+use super::steps::{self, Checking, Opened, Planned, Wished};
 use super::{Input, growth};
 use folder::{Done, Folder, whose};
-use ground::Grounds;
+use ground::{Grounds, Task};
 pub(crate) use merge::{MergeRequest, merge};
-use models::Models;
 use report::Part;
 pub(crate) use report::{BatchReport, HostOutcome, HostStatus};
 pub(crate) use shard::Shard;
+
+/// How many hosts are planned before the first one is made.
+const LOOKED_AHEAD: usize = 4;
 
 /// What `batch` is asked to do.
 #[derive(Debug, Clone)]
@@ -141,7 +143,6 @@ struct Work<'a> {
     opened: &'a Opened,
     renderer: &'a Renderer,
     grounds: Grounds,
-    models: Models,
     /// What the operating system refused first, as it would for every other host.
     refused: OnceLock<Error>,
     /// Whether no further host is begun.
@@ -150,8 +151,8 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(request: &'a BatchRequest, opened: &'a Opened, renderer: &'a Renderer) -> Self {
-        let (grounds, models) = (Grounds::default(), Models::default());
-        Self { request, opened, renderer, grounds, models, refused: OnceLock::new(), stopped: AtomicBool::new(false) }
+        let grounds = Grounds::default();
+        Self { request, opened, renderer, grounds, refused: OnceLock::new(), stopped: AtomicBool::new(false) }
     }
 
     /// Makes `items` by several threads, but for those that are `kept`; the outcomes stand in their order.
@@ -162,6 +163,7 @@ impl<'a> Work<'a> {
         folder: &Mutex<Folder>,
         observer: &dyn Observer,
     ) -> Vec<HostOutcome> {
+        self.look_ahead(items, kept);
         let outcomes = parallel::map(items.len(), |number| {
             let (item, kept) = (items.get(number)?, kept.get(number)?.clone());
             // What is kept needs no work, so it is in the report however this run ends.
@@ -184,6 +186,29 @@ impl<'a> Work<'a> {
             Some(outcome)
         });
         outcomes.into_iter().flatten().collect()
+    }
+
+    /// Plans the first few hosts, so that the first one of them stands on what it has in common with the others. Their mistakes
+    /// are told when it is their turn.
+    fn look_ahead(&self, items: &[Item], kept: &[Option<Done>]) {
+        let to_make = items.iter().zip(kept).filter(|(_, kept)| kept.is_none());
+        let first: Vec<&Item> = to_make.map(|(item, _)| item).take(LOOKED_AHEAD).collect();
+        if first.len() < 2 {
+            return;
+        }
+        for item in first {
+            let Some(host) = self.renderer.hosts().get(item.row.index) else { continue };
+            let _ = self.renderer.render(host).and_then(|rendered| {
+                let resolved = overlay::resolve(&rendered.recipe)?;
+                let wished = steps::resolved_wished(&rendered.recipe, resolved, &self.opened.shelf)?;
+                let (opened, planned, _) = growth::planned(self.opened.clone(), &wished, self.request.keep_debug)?;
+                self.grounds.meet(&self.task(item, &opened, &wished, &planned))
+            });
+        }
+    }
+
+    fn task<'b>(&self, item: &Item, opened: &'b Opened, wished: &'b Wished, planned: &'b Planned) -> Task<'b> {
+        Task { host: item.row.index, opened, wished, planned, epoch: planned.dated(self.request.epoch).unwrap_or(0) }
     }
 
     /// Begins no further host, since the operating system refused something.
@@ -228,20 +253,23 @@ impl<'a> Work<'a> {
     fn make(&self, wished: &Wished, item: &Item) -> Result<(Done, Vec<Finding>)> {
         let request = self.request;
         let (opened, planned, _) = growth::planned(self.opened.clone(), wished, request.keep_debug)?;
-        let epoch = planned.dated(request.epoch).unwrap_or(0);
-        let (medium, ground) = self.grounds.carried_out(&opened, &planned, epoch)?;
+        let (medium, ground) = self.grounds.carried_out(&self.task(item, &opened, wished, &planned))?;
         let BatchRequest { skip, allow, .. } = request;
         let checking = Checking { unpacked: &opened.unpacked, wished, skip, allow };
-        let checks = ground.checked(&medium, &checking);
+        let checks = match &ground {
+            Some(ground) => ground.checked(&medium, &checking),
+            None => checking.of(medium.clone()),
+        };
         if checks.failed() {
             return Err(Error::check(checks.problems().join("\n")));
         }
         let Medium::Image(image) = &medium else { return Err(Error::usage("a tree of files is no image")) };
         let path = request.folder.join(&item.row.output);
-        let (whose, rehearsal) = (whose(request.shard), ground.rehearsal());
-        let output = Output::prepare_as(&whose, &path, Some(&request.image), true)?.rehearsed(Arc::clone(&rehearsal));
-        let place = (whose.as_str(), request.folder.as_path());
-        let output = self.models.begun(output, &rehearsal, &image.disk, &request.image, place);
+        let whose = whose(request.shard);
+        let mut output = Output::prepare_as(&whose, &path, Some(&request.image), true)?;
+        if let Some(ground) = ground {
+            output = ground.helped(output, &image.disk, &request.image, (&whose, &request.folder));
+        }
         let sealed = output.fill(&image.disk, &Silent)?.publish(None)?;
         let done = Done {
             inputs: item.inputs.clone(),

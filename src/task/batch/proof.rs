@@ -322,6 +322,7 @@ mod tests {
             attributes: Attributes::root(0o644),
             reason: "a test".into(),
             is_certain: true,
+            is_own: true,
         };
         let autoload = |name: &str| AutoloadWish {
             module: ModuleName::new(name),
