@@ -32,7 +32,12 @@ const HOSTS: [Own; 9] = [
     Own { name: "a1", overlays: &[], keys: &[], files: &[("/etc/own", "1")] },
     Own { name: "odd", overlays: &["soft-roce"], keys: &["rootfs_size = '+2M'"], files: &[("/usr/share/large", "0")] },
     Own { name: "a2", overlays: &[], keys: &[], files: &[("/etc/own", "2"), ("/usr/share/own", "larger")] },
-    Own { name: "b1", overlays: &["rdma-tools"], keys: &["ssh_keys = ['ssh-ed25519 AAAA b1']"], files: &[] },
+    Own {
+        name: "b1",
+        overlays: &["rdma-tools"],
+        keys: &["ssh_keys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f b1']"],
+        files: &[],
+    },
     Own { name: "gpt", overlays: &[], keys: &["backup_gpt = true", "register = false"], files: &[] },
     Own { name: "a3", overlays: &[], keys: &["rekey = 'a3'"], files: &[("/etc/banner", "1")] },
     Own { name: "bare", overlays: &[], keys: &["manifest = false"], files: &[("/etc/ibwrt/mine", "1")] },
@@ -99,7 +104,7 @@ fn check(image: &str, threads: &[&str]) {
     let site = tempfile::tempdir().unwrap();
     write_site(site.path());
     for threads in threads {
-        batch(site.path(), image, &["--threads", threads, "-o", threads]).expect_status(0);
+        batch(site.path(), image, &["--threads", threads, "-o", &format!("out-{threads}")]).expect_status(0);
     }
     let (input, modules) = (fixture(image), fixture_modules());
     for own in &HOSTS {
@@ -109,9 +114,9 @@ fn check(image: &str, threads: &[&str]) {
         ibwrt(site.path(), arguments.into_iter().chain(more)).expect_status(0);
         let patched = sha256(&std::fs::read(site.path().join("patched.img.gz")).unwrap());
         for threads in threads {
-            let made = std::fs::read(site.path().join(format!("{threads}/{}.img.gz", own.name))).unwrap();
+            let made = std::fs::read(site.path().join(format!("out-{threads}/{}.img.gz", own.name))).unwrap();
             assert!(sha256(&made) == patched, "{image}: {} by {threads} threads differs from a patch", own.name);
-            let sums = std::fs::read_to_string(site.path().join(threads).join("sha256sums")).unwrap();
+            let sums = std::fs::read_to_string(site.path().join(format!("out-{threads}/sha256sums"))).unwrap();
             assert!(sums.contains(&format!("{patched} *{}.img.gz\n", own.name)), "{sums}");
         }
     }
