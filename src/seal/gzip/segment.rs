@@ -9,7 +9,7 @@ use super::piece::{WINDOW, ZERO_UNIT};
 use crate::image::{DeflateStream, Disk, PAGE};
 
 /// Most bytes that are compressed in one piece.
-const LONGEST_PIECE: u64 = 256 * 1024;
+const LONGEST_PIECE: u64 = 64 * 1024;
 /// Least zeroes that are cut out.
 const SHORTEST_ZEROES: u64 = 64 * 1024;
 /// Least bytes of the stream that are taken over at a time: joining costs about thirty.
