@@ -87,6 +87,19 @@ impl System {
         self.modules_conf.as_deref().map(ModulesConf::parse).unwrap_or_default()
     }
 
+    /// Whether kmodloader finds the same in both: modules, by their paths and contents, entries and options.
+    pub(crate) fn boots_like(&self, other: &Self) -> bool {
+        let modules = |system: &Self| -> Option<Vec<(String, String)>> {
+            let all = system.module_directories.iter().flat_map(|directory| &directory.modules);
+            // Of one that could not be read nothing is known.
+            all.map(|module| (!module.sha256.is_empty()).then(|| (module.path.clone(), module.sha256.clone())))
+                .collect()
+        };
+        (&self.autoload, &self.boot_autoload, &self.modules_conf)
+            == (&other.autoload, &other.boot_autoload, &other.modules_conf)
+            && modules(self).is_some_and(|own| modules(other) == Some(own))
+    }
+
     /// When the image was built, in seconds since 1970: as os-release says (`OPENWRT_BUILD_DATE`, 2024 and later), else
     /// when the packages of the image were installed into it (opkg's `Installed-Time`; the buildroot writes its
     /// SOURCE_DATE_EPOCH there). A package that was installed later does not count.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::filesystem::FileType;
-use crate::kernel::{KernelRelease, Module, ModuleName};
+use crate::kernel::{KernelRelease, ModuleName};
 use crate::openwrt::{AUTOLOAD_DIRECTORY, AutoloadFile, AutoloadLine, BOOT_DIRECTORY, System, Tree, loads_immediately};
 
 use super::Wishes;
+use super::wishes::depends_of;
 
 /// Which modules need which: `depends=` of those that are in the image or wished.
 #[derive(Debug, Clone, Default)]
@@ -16,22 +17,16 @@ impl Dependencies {
     /// From the modules for the kernel `release`, with those of `wishes` in the place of their namesakes.
     pub(super) fn collect(system: &System, release: &KernelRelease, wishes: &Wishes) -> Self {
         let mut dependencies = BTreeMap::new();
-        let mut insert = |name: &ModuleName, module: &Module| {
-            dependencies.insert(name.clone(), module.modinfo.depends.clone().unwrap_or_default());
+        let mut insert = |name: &ModuleName, depends: Option<Vec<ModuleName>>| {
+            depends.map(|depends| dependencies.insert(name.clone(), depends));
         };
         let installed = system.module_directory(release).map_or(&[][..], |directory| &directory.modules);
         for module in installed {
-            if let Ok(parsed) = &module.module {
-                insert(&module.name, parsed);
-            }
+            let parsed = module.module.as_ref().ok();
+            insert(&module.name, parsed.map(|parsed| parsed.modinfo.depends.clone().unwrap_or_default()));
         }
-        let packaged = wishes.packages.modules(release);
-        let bare = wishes.modules.iter().map(|wish| (&wish.name, &wish.bytes));
-        for (name, bytes) in packaged.iter().map(|(name, bytes)| (name, *bytes)).chain(bare) {
-            if let Ok(parsed) = Module::parse(bytes) {
-                insert(name, &parsed);
-            }
-        }
+        wishes.packages.modules(release).iter().for_each(|(name, bytes)| insert(name, depends_of(bytes)));
+        wishes.modules.iter().for_each(|wish| insert(&wish.name, wish.depends.clone()));
         Self(dependencies)
     }
 

@@ -26,4 +26,6 @@ pub(crate) use finding::{Finding, Severity};
 pub(crate) use relink::check_relink;
 pub(crate) use settle::{BACK, Standing, outcome, settle};
 pub(crate) use space::{Need, mebibytes};
-pub(crate) use wishes::{AutoloadWish, FileWish, LineWish, Managed, ManagedWish, ModuleWish, PackageWishes, Wishes};
+pub(crate) use wishes::{
+    AutoloadWish, FileWish, LineWish, Managed, ManagedWish, ModuleWish, PackageWishes, Wishes, depends_of,
+};

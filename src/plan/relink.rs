@@ -195,6 +195,7 @@ mod tests {
                 name: ModuleName::new("ib_core"),
                 file_name: "ib_core.ko".to_owned(),
                 bytes: bytes.into(),
+                depends: super::super::depends_of(bytes),
                 source_sha256: String::new(),
                 origin: String::new(),
                 reason: String::new(),

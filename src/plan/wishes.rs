@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::filesystem::Attributes;
-use crate::kernel::{KernelRelease, ModuleName};
+use crate::kernel::{KernelRelease, Module, ModuleName};
 use crate::openwrt::{MODULES_DIRECTORY, PackageManager};
 use crate::package::{Chosen, Entry, EntryKind};
 
@@ -19,12 +19,19 @@ pub(crate) struct ModuleWish {
     pub(crate) file_name: String,
     /// The stripped ELF file.
     pub(crate) bytes: Arc<[u8]>,
+    /// What it [needs](depends_of).
+    pub(crate) depends: Option<Vec<ModuleName>>,
     /// SHA-256 of the file as its source has it, 64 lower-case hex digits.
     pub(crate) source_sha256: String,
     /// Where it came from.
     pub(crate) origin: String,
     /// Why it is wanted, such as `overlay connectx3` or `needed by mlx4_ib`.
     pub(crate) reason: String,
+}
+
+/// The modules that the one in the ELF file `bytes` needs, by its `depends=`; `None` when it cannot be read.
+pub(crate) fn depends_of(bytes: &[u8]) -> Option<Vec<ModuleName>> {
+    Module::parse(bytes).ok().map(|module| module.modinfo.depends.unwrap_or_default())
 }
 
 /// A module to be loaded at boot.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{At, Error};
 use crate::filesystem::{self, Kind};
-use crate::openwrt::System;
+use crate::openwrt::{LoadReport, System};
 use crate::verify::{self, BootedKernel, Evidence, Expectations, Program};
 
 use super::medium::Medium;
@@ -20,6 +20,8 @@ pub(super) struct Read {
     pub(super) boot_problems: Vec<String>,
     /// What is wrong with the root filesystem.
     pub(super) root_problems: Vec<String>,
+    /// What a boot of the system loads, where that is known.
+    pub(super) load: Option<LoadReport>,
 }
 
 /// Reads everything that a check may ask for; what cannot be read becomes the reason why.
@@ -30,7 +32,7 @@ pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectati
         || {
             let problems = || (boot_problems(scene), root_problems(scene));
             let (system, (boot_problems, root_problems)) = rayon::join(|| read_system(scene, &wanted), problems);
-            Read { system, boot_problems, root_problems }
+            Read { system, boot_problems, root_problems, load: None }
         },
         || kernels(&scene.kernels, unpacked),
     );
@@ -41,7 +43,7 @@ pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectati
 pub(super) fn joined<'a>(
     scene: &'a Scene,
     kernels: Vec<BootedKernel>,
-    Read { system, boot_problems, root_problems }: Read,
+    Read { system, boot_problems, root_problems, load }: Read,
     expectations: Expectations,
 ) -> Evidence<'a> {
     let (boot, root) = (scene.boot.as_ref(), scene.root.as_ref());
@@ -54,9 +56,10 @@ pub(super) fn joined<'a>(
         expectations.ignore_owners(system);
     }
     let programs = system.as_ref().map(|system| programs(scene, system, &expectations)).unwrap_or_default();
-    let load = match scene.is_bare() && kernels.is_empty() {
-        true => Err("there is no kernel to ask (see kernel-found)".to_owned()),
-        false => verify::load(&kernels, &system),
+    let load = match load {
+        Some(load) => Ok(load),
+        None if scene.is_bare() && kernels.is_empty() => Err("there is no kernel to ask (see kernel-found)".to_owned()),
+        None => verify::load(&kernels, &system),
     };
     Evidence {
         image: scene.medium.image(),

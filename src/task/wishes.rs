@@ -9,7 +9,7 @@ use crate::kernel::{KernelRelease, Module, ModuleName, strip};
 use crate::openwrt::System;
 use crate::overlay::Resolved;
 use crate::package::Chosen;
-use crate::plan::{Content, FileWish, Finding, Managed, ModuleWish, PackageWishes, Severity, Wishes};
+use crate::plan::{Content, FileWish, Finding, Managed, ModuleWish, PackageWishes, Severity, Wishes, depends_of};
 use crate::source::{self, ModuleSources, Offer, Required, Reserve, Selected};
 use crate::userland::is_program;
 use crate::verify::Expectations;
@@ -195,7 +195,8 @@ fn module_wish(selected: Selected, keep_debug: bool) -> Result<ModuleWish> {
         false => strip(&sourced.bytes).at(|| sourced.origin.clone())?,
     };
     let (name, origin) = (sourced.name, sourced.origin);
-    Ok(ModuleWish { file_name, name, bytes: Arc::from(bytes), source_sha256, origin, reason })
+    let depends = depends_of(&bytes);
+    Ok(ModuleWish { file_name, name, bytes: Arc::from(bytes), depends, source_sha256, origin, reason })
 }
 
 #[cfg(test)]

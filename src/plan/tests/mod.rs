@@ -41,6 +41,7 @@ fn module(file_name: &str, bytes: &str) -> ModuleWish {
         name: ModuleName::new(file_name),
         file_name: file_name.to_owned(),
         bytes: bytes.as_bytes().into(),
+        depends: None,
         source_sha256: String::new(),
         origin: "build/".to_owned(),
         reason: "overlay connectx3".to_owned(),

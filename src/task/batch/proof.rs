@@ -2,13 +2,15 @@
 //! which its host's own edits touched. The answers are those of reading all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::filesystem::{
     self, Attributes, DirectoryEntry, FileType, Filesystem, Kind, Later, Metadata, Proven, Space, proven,
 };
-use crate::openwrt::{KnownModules, System};
-use crate::verify::{self, Expectations, Report};
+use crate::kernel::KernelExports;
+use crate::openwrt::{KnownModules, LoadReport, System};
+use crate::verify::{self, BootedKernel, Expectations, Report};
 
 use super::super::evidence::{Read, boot_problems, joined, kernels, read_system, root_problems, told};
 use super::super::given_kernel::GivenKernel;
@@ -25,6 +27,8 @@ pub(super) struct Proof {
     proven: Box<dyn Proven>,
     /// The entries of each directory of the root.
     entries: BTreeMap<String, Vec<DirectoryEntry>>,
+    /// What a boot of it loads, once it was asked for, and into which kernel.
+    load: OnceLock<(Arc<KernelExports>, Option<LoadReport>)>,
 }
 
 /// What an output is checked for.
@@ -60,7 +64,7 @@ impl Proof {
                 entries.entry(directory.to_owned()).or_default().push(entry);
             }
         }
-        Some(Self { boot_problems: boot_problems(&scene), scene, root, system, proven, entries })
+        Some(Self { boot_problems: boot_problems(&scene), scene, root, system, proven, entries, load: OnceLock::new() })
     }
 
     /// The checks on `result`, an edit of a clone of the ground, as if all of it were read. `None` where it cannot be told
@@ -73,9 +77,21 @@ impl Proof {
         let root_problems = told(problems(&mut reader));
         let known = KnownModules::new(&self.system.module_directories, &self.system.tree, &changed);
         let system = System::read_knowing(&mut reader, &asked.expectations.paths(), &known);
-        let read = Read { system: system.map_err(|error| error.to_string()), boot_problems, root_problems };
         let kernels = kernels(&scene.kernels, asked.unpacked);
+        let load = system.as_ref().ok().and_then(|system| self.load(&kernels, system));
+        let read = Read { system: system.map_err(|error| error.to_string()), boot_problems, root_problems, load };
         Some(verify::run(&joined(&scene, kernels, read, asked.expectations), asked.skip))
+    }
+
+    /// What a boot of `system` with the first of `kernels` loads, where kmodloader finds in it what it finds in the ground.
+    fn load(&self, kernels: &[BootedKernel], system: &System) -> Option<LoadReport> {
+        let kernel = kernels.first()?.exports.as_ref().ok()?;
+        if !system.boots_like(&self.system) {
+            return None;
+        }
+        let load = || (Arc::clone(kernel), verify::load_into(kernel, &self.system).ok());
+        let (known, load) = self.load.get_or_init(load);
+        load.clone().filter(|_| Arc::ptr_eq(known, kernel))
     }
 
     /// What is where in `result`, and what is wrong with its boot partition: as in the ground, as long as nothing outside the
@@ -224,7 +240,7 @@ mod tests {
     }
 
     fn bases() -> &'static [Base] {
-        static BASES: std::sync::OnceLock<Vec<Base>> = std::sync::OnceLock::new();
+        static BASES: OnceLock<Vec<Base>> = OnceLock::new();
         BASES.get_or_init(|| IMAGES.map(Base::new).into())
     }
 
