@@ -33,6 +33,8 @@ struct Answers {
     packages: Memo<PackageQuestion, PackageFiles>,
     chosen: Memo<(PackageQuestion, Option<String>), PackageWishes>,
     modules: Memo<ModuleQuestion, ModuleChoice>,
+    /// Modules without their debug sections, by the digest of what they were with them.
+    stripped: Memo<String, Arc<[u8]>>,
     digests: Memo<Vec<PathBuf>, Vec<String>>,
     mentions: Memo<(), Vec<Mention>>,
     contents: Digests,
@@ -191,6 +193,14 @@ impl Shelf {
         choose: impl FnOnce() -> Result<ModuleChoice>,
     ) -> Result<Arc<ModuleChoice>> {
         self.0.modules.get(question, choose)
+    }
+
+    /// The module `bytes` without its debug sections, as `strip` makes it: one content for all choices that hold it.
+    ///
+    /// # Errors
+    /// Those of `strip`.
+    pub(super) fn stripped(&self, bytes: &[u8], strip: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<[u8]>> {
+        self.0.stripped.get(sha256_hex(bytes), || strip().map(Arc::from)).map(|stripped| (*stripped).clone())
     }
 
     /// The system in the root of `length` bytes that `open` opens, with the content of the files of `wanted` that are there.

@@ -61,7 +61,9 @@ impl UnpackedKernels {
             // Had it failed, the kernel would be unpacked here, and fail in sight.
             state.known.extend(ahead.join().unwrap_or_default());
         }
-        if let Some((known, exports)) = state.known.iter_mut().find(|(known, _)| known == content) {
+        if let Some((known, exports)) =
+            state.known.iter_mut().find(|(known, _)| Arc::ptr_eq(known, content) || known == content)
+        {
             // Who comes with the same content again need not have it compared.
             *known = Arc::clone(content);
             return Ok(Arc::clone(exports));

@@ -90,7 +90,7 @@ pub(super) fn wishes(
         replaced: (set.replaced.clone(), set.replaces_all),
         packages: brought.map(|own| (own.name.clone(), own.version.clone(), own.source.clone())).collect(),
     };
-    let choice = shelf.modules(question.clone(), || choose(&question, system, stock, &packages))?;
+    let choice = shelf.modules(question.clone(), || choose(&question, system, stock, &packages, shelf))?;
     let mut wishes = Wishes {
         autoload: loadable(resolved, &choice.missing_optional),
         files: resolved.files.clone(),
@@ -116,6 +116,7 @@ fn choose(
     system: &System,
     stock: &Stock<'_>,
     packages: &PackageWishes,
+    shelf: &Shelf,
 ) -> Result<ModuleChoice> {
     let (release, set) = (&question.release, stock.set);
     let sources = ModuleSources::open(&question.sources)?;
@@ -129,7 +130,7 @@ fn choose(
     let selection = source::select(offer, release, &question.required, &installed)?;
     let mut modules = Vec::new();
     for selected in selection.modules {
-        let mut wish = module_wish(selected, question.keep_debug)?;
+        let mut wish = module_wish(selected, question.keep_debug, shelf)?;
         // The image's spelling is the one that its modules.conf knows.
         if let Some(file_name) = set.replaced.get(&wish.name) {
             wish.file_name.clone_from(file_name);
@@ -186,17 +187,17 @@ fn left_out(name: &ModuleName) -> Finding {
     }
 }
 
-fn module_wish(selected: Selected, keep_debug: bool) -> Result<ModuleWish> {
+fn module_wish(selected: Selected, keep_debug: bool, shelf: &Shelf) -> Result<ModuleWish> {
     let Selected { sourced, reason } = selected;
     let file_name = sourced.file_name();
     let source_sha256 = sourced.source_sha256.unwrap_or_else(|| sha256_hex(&sourced.bytes));
     let bytes = match keep_debug {
-        true => sourced.bytes,
-        false => strip(&sourced.bytes).at(|| sourced.origin.clone())?,
+        true => Arc::from(sourced.bytes),
+        false => shelf.stripped(&sourced.bytes, || strip(&sourced.bytes)).at(|| sourced.origin.clone())?,
     };
     let (name, origin) = (sourced.name, sourced.origin);
     let depends = depends_of(&bytes);
-    Ok(ModuleWish { file_name, name, bytes: Arc::from(bytes), depends, source_sha256, origin, reason })
+    Ok(ModuleWish { file_name, name, bytes, depends, source_sha256, origin, reason })
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ const REGRETTED: usize = 256;
 /// What a ground costs besides its edits, in bytes of edits: all of the image is read once for it.
 const COST: u64 = 8 << 20;
 /// What a ground takes in memory besides its edits, in bytes.
-const SIZE: u64 = 8 << 20;
-/// Bytes that grounds take in all, apart from the one asked for last.
-const MOST: u64 = 80 << 20;
+const SIZE: u64 = 4 << 20;
+/// Bytes that grounds take in all, where there are several.
+const MOST: u64 = 64 << 20;
+/// A ground that so many hosts in turn did not ask for is no longer in use.
+const UNUSED: u64 = 48;
 
 /// A digest over the beginning of a plan and the image that it is for.
 pub(super) type Beginning = [u8; 32];
@@ -56,7 +58,7 @@ struct State<G> {
     /// Beginning → what it cost so far that there is no ground that reaches as far.
     regrets: BTreeMap<Beginning, u64>,
     lying: BTreeMap<Beginning, Lying<G>>,
-    /// How often a ground was asked for.
+    /// How many hosts asked.
     asked: u64,
 }
 
@@ -65,8 +67,19 @@ struct Lying<G> {
     slot: Slot<G>,
     /// When it was asked for last.
     asked: u64,
-    /// Bytes that it takes.
-    size: u64,
+    /// What laying it costs.
+    cost: u64,
+}
+
+impl<G> Lying<G> {
+    fn new(cost: u64) -> Self {
+        Self { slot: Slot::default(), asked: 0, cost }
+    }
+
+    /// Bytes that it takes: in the edits, on the disk and compressed.
+    fn size(&self) -> u64 {
+        SIZE.saturating_add(self.cost.saturating_mul(2))
+    }
 }
 
 impl<G> Default for Choice<G> {
@@ -121,16 +134,19 @@ impl<G> State<G> {
     /// so whatever hosts come, and in whatever order, choosing costs at most about twice as much as it could. What another
     /// host begins with as well is thought worth having; what only one does, is not.
     fn choose(&mut self, host: usize, chain: &Chain) -> Option<usize> {
+        self.asked += 1;
         let lies = |(beginning, _): &(Beginning, u64)| self.lying.contains_key(beginning);
         let lying = chain.beginnings.iter().rposition(lies);
         let others = self.recent.iter().filter(|(other, _)| *other != host);
         let common = others.filter_map(|(_, other)| chain.common(other)).max();
-        let (Some(lying), Some(common)) = (lying, common) else { return lying.or(common) };
+        let (Some(lying), Some(common)) = (lying, common) else {
+            return lying.or_else(|| common.filter(|common| self.make_room(chain.cost(*common))));
+        };
         let Some((beginning, cost)) = chain.beginnings.get(common).filter(|_| common > lying).copied() else {
             return Some(lying);
         };
         let regret = self.regrets.get(&beginning).copied().unwrap_or(0).saturating_add(cost - chain.cost(lying));
-        if regret >= cost.saturating_add(COST) {
+        if regret >= cost.saturating_add(COST) && self.make_room(cost) {
             self.regrets.remove(&beginning);
             return Some(common);
         }
@@ -141,22 +157,29 @@ impl<G> State<G> {
         Some(lying)
     }
 
-    /// Where the ground with the first `count` edits lies, or will; those that were not asked for the longest go, as long as all
-    /// take too much. They last as long as a host stands on them.
-    fn slot(&mut self, chain: &Chain, count: usize) -> Option<Slot<G>> {
-        let (beginning, cost) = chain.beginnings.get(count)?;
-        self.asked += 1;
-        let asked = self.asked;
-        // In the edits, on the disk and compressed.
-        let size = SIZE.saturating_add(cost.saturating_mul(2));
-        let lying = self.lying.entry(*beginning).or_insert_with(|| Lying { slot: Slot::default(), asked, size });
-        lying.asked = asked;
-        let slot = Arc::clone(&lying.slot);
-        while self.lying.values().map(|lying| lying.size).sum::<u64>() > MOST.max(size) {
-            let oldest = self.lying.iter().min_by_key(|(_, lying)| lying.asked).map(|(beginning, _)| *beginning)?;
+    /// Gives up grounds for one of the cost `cost`, as long as all would take too much: those that are no longer in use, and those
+    /// that are worth less than half. They last as long as a host stands on them. Whether that makes room enough; were those in
+    /// use given up for their like, each of many groups in turn would find its own gone.
+    fn make_room(&mut self, cost: u64) -> bool {
+        let new = Lying::<G>::new(cost);
+        while !self.lying.is_empty() && self.lying.values().map(Lying::size).sum::<u64>() + new.size() > MOST {
+            let is_unused = |lying: &Lying<G>| self.asked - lying.asked >= UNUSED;
+            let is_worth_less = |lying: &Lying<G>| lying.cost.saturating_add(COST) <= cost.saturating_add(COST) / 2;
+            let candidates = self.lying.iter().filter(|(_, lying)| is_unused(lying) || is_worth_less(lying));
+            let Some(oldest) = candidates.min_by_key(|(_, lying)| lying.asked).map(|(beginning, _)| *beginning) else {
+                return false;
+            };
             self.lying.remove(&oldest);
         }
-        Some(slot)
+        true
+    }
+
+    /// Where the ground with the first `count` edits lies, or will.
+    fn slot(&mut self, chain: &Chain, count: usize) -> Option<Slot<G>> {
+        let (beginning, cost) = chain.beginnings.get(count)?;
+        let lying = self.lying.entry(*beginning).or_insert_with(|| Lying::new(*cost));
+        lying.asked = self.asked;
+        Some(Arc::clone(&lying.slot))
     }
 }
 
@@ -267,7 +290,7 @@ mod tests {
             let (group, name) = (format!("group{}", host / 20), format!("h{host}"));
             batch.host(&[("same", 9), (group.as_str(), 8 << 20), (name.as_str(), 9)]);
             let state = batch.choice.state();
-            let size: u64 = state.lying.values().map(|lying| lying.size).sum();
+            let size: u64 = state.lying.values().map(Lying::size).sum();
             assert!(size <= MOST && state.recent.len() <= REMEMBERED && state.regrets.len() <= REGRETTED);
         }
         assert!(batch.laid.len() > 90, "each group got its own: {}", batch.laid.len());
@@ -277,6 +300,19 @@ mod tests {
         }
         assert_eq!(batch.laid.last(), Some(&1));
         assert_eq!(batch.choice.state().lying.len(), 1);
+    }
+
+    #[test]
+    fn grounds_in_use_are_not_given_up_for_their_like() {
+        let mut batch = Batch::default();
+        let mut stand = Vec::new();
+        for host in 0..600 {
+            let (group, name) = (format!("group{}", host % 12), format!("h{host}"));
+            stand.push(batch.host(&[("same", 9), (group.as_str(), 8 << 20), (name.as_str(), 9)]));
+        }
+        assert!(batch.laid.len() <= 4, "as many as there is room for, once: {:?}", batch.laid);
+        assert!(stand.iter().skip(1).all(Option::is_some));
+        assert!(stand[300..].iter().filter(|count| **count == Some(2)).count() >= 300 / 12 * 3);
     }
 
     #[test]
