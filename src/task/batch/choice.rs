@@ -15,7 +15,7 @@ const SIZE: u64 = 4 << 20;
 /// Bytes that grounds take in all, where there are several.
 const MOST: u64 = 64 << 20;
 /// A ground that so many hosts in turn did not ask for is no longer in use.
-const UNUSED: u64 = 48;
+const UNUSED: u64 = 24;
 
 /// A digest over the beginning of a plan and the image that it is for.
 pub(super) type Beginning = [u8; 32];
@@ -288,7 +288,7 @@ mod tests {
         let mut batch = Batch::default();
         for host in 0..2000 {
             let (group, name) = (format!("group{}", host / 20), format!("h{host}"));
-            batch.host(&[("same", 9), (group.as_str(), 8 << 20), (name.as_str(), 9)]);
+            batch.host(&[("same", 9), (group.as_str(), 7 << 20), (name.as_str(), 9)]);
             let state = batch.choice.state();
             let size: u64 = state.lying.values().map(Lying::size).sum();
             assert!(size <= MOST && state.recent.len() <= REMEMBERED && state.regrets.len() <= REGRETTED);
@@ -308,7 +308,7 @@ mod tests {
         let mut stand = Vec::new();
         for host in 0..600 {
             let (group, name) = (format!("group{}", host % 12), format!("h{host}"));
-            stand.push(batch.host(&[("same", 9), (group.as_str(), 8 << 20), (name.as_str(), 9)]));
+            stand.push(batch.host(&[("same", 9), (group.as_str(), 7 << 20), (name.as_str(), 9)]));
         }
         assert!(batch.laid.len() <= 4, "as many as there is room for, once: {:?}", batch.laid);
         assert!(stand.iter().skip(1).all(Option::is_some));
