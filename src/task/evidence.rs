@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::{At, Error};
-use crate::filesystem::{self, Kind};
+use crate::filesystem::{self, Filesystem, Kind};
 use crate::openwrt::{LoadReport, System};
 use crate::verify::{self, BootedKernel, Evidence, Expectations, Program};
 
@@ -36,12 +36,13 @@ pub(super) fn gather<'a>(scene: &'a Scene, unpacked: &UnpackedKernels, expectati
         },
         || kernels(&scene.kernels, unpacked),
     );
-    joined(scene, kernels, read, expectations)
+    joined(scene, None, kernels, read, expectations)
 }
 
-/// The evidence that follows from what was read.
+/// The evidence that follows from what was read. `reader` reads the root, where it is open.
 pub(super) fn joined<'a>(
     scene: &'a Scene,
+    reader: Option<&mut dyn Filesystem>,
     kernels: Vec<BootedKernel>,
     Read { system, boot_problems, root_problems, load }: Read,
     expectations: Expectations,
@@ -55,7 +56,7 @@ pub(super) fn joined<'a>(
     {
         expectations.ignore_owners(system);
     }
-    let programs = system.as_ref().map(|system| programs(scene, system, &expectations)).unwrap_or_default();
+    let programs = system.as_ref().map(|system| programs(scene, reader, system, &expectations)).unwrap_or_default();
     let load = match load {
         Some(load) => Ok(load),
         None if scene.is_bare() && kernels.is_empty() => Err("there is no kernel to ask (see kernel-found)".to_owned()),
@@ -97,10 +98,19 @@ pub(super) fn read_system(scene: &Scene, wanted: &[String]) -> Result<System, St
     system.map_err(|error| error.to_string())
 }
 
-/// The programs that are expected, linked; none where the filesystem cannot be opened, which other checks say.
-fn programs(scene: &Scene, system: &System, expectations: &Expectations) -> Vec<Program> {
+/// The programs that are expected, linked; none where the filesystem cannot be opened, which other checks say. `reader` reads it,
+/// where it is open.
+fn programs(
+    scene: &Scene,
+    reader: Option<&mut dyn Filesystem>,
+    system: &System,
+    expectations: &Expectations,
+) -> Vec<Program> {
     if expectations.programs.is_empty() && expectations.tools.is_empty() {
         return Vec::new();
+    }
+    if let Some(root) = reader {
+        return linked(root, system, expectations);
     }
     let root = scene.root.as_ref().ok().and_then(|located| scene.medium.filesystem(located).ok());
     root.map(|mut root| linked(root.as_mut(), system, expectations)).unwrap_or_default()

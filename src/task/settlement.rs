@@ -157,7 +157,7 @@ impl<'a> Settler<'a> {
         if self.planned.contains(path) {
             return Ok(None);
         }
-        match self.before()?.metadata(path)? {
+        match self.system.tree.node(path).map(|node| &node.metadata) {
             Some(metadata) if metadata.file_type == FileType::Directory => Ok(None),
             Some(_) => Err(Error::usage(format!("{path} is no directory, so {MANIFEST} cannot be written"))
                 .remedy("leave the manifest out: --no-manifest (recipe: manifest = false)")),

@@ -79,8 +79,9 @@ impl Proof {
         let system = System::read_knowing(&mut reader, &asked.expectations.paths(), &known);
         let kernels = kernels(&scene.kernels, asked.unpacked);
         let load = system.as_ref().ok().and_then(|system| self.load(&kernels, system));
-        let read = Read { system: system.map_err(|error| error.to_string()), boot_problems, root_problems, load };
-        Some(verify::run(&joined(&scene, kernels, read, asked.expectations), asked.skip))
+        let system = system.map_err(|error| error.to_string());
+        let read = Read { system, boot_problems, root_problems, load };
+        Some(verify::run(&joined(&scene, Some(&mut reader), kernels, read, asked.expectations), asked.skip))
     }
 
     /// What a boot of `system` with the first of `kernels` loads, where kmodloader finds in it what it finds in the ground.
