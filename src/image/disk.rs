@@ -4,6 +4,7 @@
 //! sparse image needs no more memory than its content.
 
 mod builder;
+mod made;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +15,8 @@ use super::gzip::DeflateStream;
 use crate::error::{Error, Result};
 
 pub(crate) use builder::DiskBuilder;
+use made::Made;
+pub(crate) use made::Way;
 
 /// Bytes per changed page: the unit of copying and of [`Disk::changed_pages`].
 pub(crate) const PAGE: usize = 4096;
@@ -37,6 +40,8 @@ struct Base {
     edited: Option<Edited>,
     /// The file that it was read from.
     file: Option<Arc<SourceFile>>,
+    /// What was made of its bytes.
+    made: Made,
 }
 
 /// The file that a disk was read from, whole.
@@ -63,7 +68,8 @@ impl Base {
     /// The same with other content.
     fn with_regions(&self, regions: BTreeMap<u64, Arc<[u8]>>) -> Self {
         let Self { length, origin, edited, file, .. } = self;
-        Self { length: *length, regions, origin: origin.clone(), edited: edited.clone(), file: file.clone() }
+        let (origin, edited, file) = (origin.clone(), edited.clone(), file.clone());
+        Self { length: *length, regions, origin, edited, file, made: Made::default() }
     }
 
     /// Content of a page; `None` is all zeroes.
@@ -230,6 +236,25 @@ impl Disk {
             rest = later;
         }
         Ok(())
+    }
+
+    /// What is made of the `length` bytes from byte `offset` on, in the way `way` by `make`, which depends on nothing else.
+    /// Clones ask for it once, as long as these bytes are those of the base.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn made(
+        &self,
+        (offset, length): (u64, u64),
+        way: Way,
+        make: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<Arc<[u8]>> {
+        let first = offset / PAGE_U64;
+        let pages = first..offset.saturating_add(length).div_ceil(PAGE_U64).max(first);
+        match self.changed.range(pages).next() {
+            Some(_) => Ok(make()?.into()),
+            None => self.base.made.get((offset, length, way), make),
+        }
     }
 
     /// `length` bytes from byte `offset` on.

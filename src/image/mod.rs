@@ -17,7 +17,7 @@ mod zstd;
 pub(crate) use container::{Container, Form, Image};
 #[cfg(test)]
 pub(crate) use disk::DiskBuilder;
-pub(crate) use disk::{Disk, PAGE};
+pub(crate) use disk::{Disk, PAGE, Way};
 pub(crate) use gzip::DeflateStream;
 pub(crate) use limits::{LONGEST_DISK, MOST_CONTENT};
 pub(crate) use open::Keep;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
 
-use super::disk::{Disk, PAGE};
+use super::disk::{Disk, PAGE, Way};
 use crate::error::{Error, Result};
 
 /// A byte range of a disk, owned while a filesystem in it is open. Offsets count from the start of the range.
@@ -102,6 +103,19 @@ impl Volume {
     pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.check_range(offset, buffer.len())?;
         self.disk.read_at(self.start + offset, buffer)
+    }
+
+    /// What is made of the `length` bytes from byte `offset` of the volume on, as [`Disk::made`].
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn made(
+        &self,
+        (offset, length): (u64, u64),
+        way: Way,
+        make: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<Arc<[u8]>> {
+        self.disk.made((self.start.saturating_add(offset), length), way, make)
     }
 
     /// Replaces the bytes from byte `offset` of the volume on.

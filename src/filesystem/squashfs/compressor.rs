@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::fields::Fields;
 use super::superblock::{COMPRESSOR_OPTIONS, LENGTH, Superblock, compressor_name};
 use crate::error::{Error, Result};
-use crate::image::Volume;
+use crate::image::{Volume, Way};
 use crate::xz;
 
 /// The smallest dictionary that the kernel's xz decoder is given: one metadata block.
@@ -97,6 +97,12 @@ impl Compressor {
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",
         }
+    }
+
+    /// How blocks of `block_size` bytes are unpacked.
+    pub(super) fn way(&self, block_size: usize) -> Way {
+        let dictionary = if let Self::Xz { dictionary, .. } = self { *dictionary } else { 0 };
+        (self.name(), dictionary, u32::try_from(block_size).unwrap_or(u32::MAX))
     }
 
     /// Unpacks `packed` to at most `limit` bytes.

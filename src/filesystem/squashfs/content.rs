@@ -29,12 +29,18 @@ pub(super) struct Contents<'a> {
 
 impl Contents<'_> {
     /// The bytes of the block that begins at byte `start` and is stored as `stored`, at most a block.
-    fn block(&self, start: u64, stored: u32) -> Result<Vec<u8>> {
+    fn block(&self, start: u64, stored: u32) -> Result<Arc<[u8]>> {
         // Every stored length was checked against the block size when it was read.
         let length = usize::try_from(stored & !PLAIN).unwrap_or(usize::MAX).min(self.block_size);
-        let mut bytes = vec![0; length];
-        self.volume.read_at(start, &mut bytes)?;
-        if stored & PLAIN != 0 { Ok(bytes) } else { self.compressor.unpack(&bytes, self.block_size) }
+        let read = || {
+            let mut bytes = vec![0; length];
+            self.volume.read_at(start, &mut bytes).map(|()| bytes)
+        };
+        if stored & PLAIN != 0 {
+            return Ok(read()?.into());
+        }
+        let unpack = || self.compressor.unpack(&read()?, self.block_size);
+        self.volume.made((start, length as u64), self.compressor.way(self.block_size), unpack)
     }
 
     /// All bytes of a file.
@@ -49,7 +55,7 @@ impl Contents<'_> {
         let size = usize::try_from(content.size).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
         self.blocks(content, &mut |block, length| match block {
-            Some(block) => bytes.extend(block),
+            Some(block) => bytes.extend_from_slice(&block),
             None => bytes.resize(bytes.len() + length, 0),
         })?;
         if content.fragment != NO_FRAGMENT {
@@ -72,7 +78,7 @@ impl Contents<'_> {
     }
 
     /// Gives every block of a file to `take`, or `None` and its length for zeroes that are not stored.
-    fn blocks(&self, content: &Content, take: &mut dyn FnMut(Option<Vec<u8>>, usize)) -> Result<()> {
+    fn blocks(&self, content: &Content, take: &mut dyn FnMut(Option<Arc<[u8]>>, usize)) -> Result<()> {
         let mut place = content.start;
         let mut left = content.size;
         for stored in &content.blocks {
@@ -99,7 +105,7 @@ impl Contents<'_> {
         if let Some((_, block)) = lock().iter().find(|(start, _)| *start == fragment.start) {
             return Ok(Arc::clone(block));
         }
-        let block: Arc<[u8]> = self.block(fragment.start, fragment.stored)?.into();
+        let block = self.block(fragment.start, fragment.stored)?;
         let mut kept = lock();
         kept.push_back((fragment.start, Arc::clone(&block)));
         if kept.len() > KEPT {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::made::Made;
 use super::{Base, Disk, Origin, REGION, REGION_U64, ZEROES, is_zero, within};
 use crate::error::Result;
 use crate::image::gzip::DeflateStream;
@@ -119,7 +120,7 @@ impl DiskBuilder {
             last.resize(REGION, 0);
             self.push_region(&last);
         }
-        let base = Base { length, regions: self.regions, origin, edited: None, file: None };
+        let base = Base { length, regions: self.regions, origin, edited: None, file: None, made: Made::default() };
         Disk { base: Arc::new(base), changed: BTreeMap::new() }
     }
 }

@@ -7,6 +7,51 @@ fn counting(length: usize) -> Vec<u8> {
 }
 
 #[test]
+fn what_is_made_of_a_range_is_made_once_as_long_as_the_range_is_the_same() {
+    let disk = Disk::from_bytes(&counting(4 * PAGE));
+    let made = |disk: &Disk, range, way| {
+        let mut is_new = false;
+        let made = disk.made(range, way, || {
+            is_new = true;
+            disk.read_vec(range.0, range.1 as usize)
+        });
+        (made.unwrap().to_vec(), is_new)
+    };
+    let (range, way) = ((PAGE_U64 + 5, 100), ("copy", 1, 2));
+    let content = disk.read_vec(range.0, 100).unwrap();
+    assert_eq!(made(&disk, range, way), (content.clone(), true));
+    let mut edited = disk.clone();
+    edited.write_at(PAGE_U64 - 1, &[0xAA]).unwrap();
+    assert_eq!(made(&edited, range, way), (content, false), "another page was changed");
+    assert!(made(&disk, range, ("copy", 1, 3)).1 && made(&disk, (range.0, 99), way).1, "another question");
+    edited.write_at(PAGE_U64, &[0xAA; 50]).unwrap();
+    for _ in 0..2 {
+        assert_eq!(made(&edited, range, way), (edited.read_vec(range.0, 100).unwrap(), true));
+    }
+    assert!(!made(&disk, range, way).1);
+    let founded = edited.founded();
+    assert_eq!(made(&founded, range, way).0, founded.read_vec(range.0, 100).unwrap());
+    let failure = || Err(Error::corrupt("damaged"));
+    assert!(disk.made((0, 1), way, failure).is_err() && made(&disk, (0, 1), way).1, "an error is not kept");
+}
+
+#[test]
+fn of_what_is_made_the_last_is_kept() {
+    let disk = Disk::from_bytes(&counting(PAGE));
+    let make = |number: u64| {
+        let mut is_new = false;
+        let made = disk.made((number, 1), ("length", 0, 0), || {
+            is_new = true;
+            Ok(vec![0; 5 << 20])
+        });
+        made.unwrap();
+        is_new
+    };
+    assert!((0..4).all(make), "four times 5 MiB are more than is kept");
+    assert!(!make(3) && !make(2) && !make(1) && make(0));
+}
+
+#[test]
 fn what_was_built_reads_back_across_page_and_region_borders() {
     let bytes = counting(3 * REGION + 17);
     let disk = Disk::from_bytes(&bytes);
