@@ -249,9 +249,7 @@ impl Disk {
         way: Way,
         make: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<Arc<[u8]>> {
-        let first = offset / PAGE_U64;
-        let pages = first..offset.saturating_add(length).div_ceil(PAGE_U64).max(first);
-        match self.changed.range(pages).next() {
+        match self.changed.range(pages(offset, length)).next() {
             Some(_) => Ok(make()?.into()),
             None => self.base.made.get((offset, length, way), make),
         }
@@ -270,8 +268,7 @@ impl Disk {
 
     /// Whether a page of the `length` bytes from byte `offset` on was changed since the disk was read.
     pub(crate) fn is_changed(&self, offset: u64, length: u64) -> bool {
-        let first = offset / PAGE_U64;
-        let pages = first..offset.saturating_add(length).div_ceil(PAGE_U64).max(first);
+        let pages = pages(offset, length);
         let edited = self.base.edited.as_ref().and_then(|edited| edited.pages.range(pages.clone()).next());
         edited.is_some() || self.changed.range(pages).next().is_some()
     }
@@ -427,6 +424,12 @@ fn is_same(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
         (Some(bytes), None) | (None, Some(bytes)) => is_zero(bytes),
         (None, None) => true,
     }
+}
+
+/// Numbers of the pages that the `length` bytes from byte `offset` on lie in.
+fn pages(offset: u64, length: u64) -> Range<u64> {
+    let first = offset / PAGE_U64;
+    first..offset.saturating_add(length).div_ceil(PAGE_U64).max(first)
 }
 
 /// Whether all of `bytes` are zero.

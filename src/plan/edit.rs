@@ -64,3 +64,13 @@ pub(crate) struct Edit {
     /// Why.
     pub(crate) reason: String,
 }
+
+impl Edit {
+    /// Bytes of the file that will be there; 0 for what is none.
+    pub(crate) fn length(&self) -> u64 {
+        match &self.content {
+            Some(Content::File(bytes)) => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+}

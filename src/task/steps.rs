@@ -13,7 +13,7 @@ use crate::kernel::KernelRelease;
 use crate::openwrt::{MODULES_DIRECTORY, OPKG_KERNEL_CONTROL, System};
 use crate::overlay::{self, Resolved};
 use crate::package::Chosen;
-use crate::plan::{BootPartition, BootPlan, Content, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
+use crate::plan::{BootPartition, BootPlan, Edit, Finding, Plan, Severity, Wishes, plan, plan_boot};
 use crate::progress::Progress;
 use crate::recipe::{CommandLineWishes, Recipe, RootfsSize};
 use crate::seal;
@@ -127,11 +127,7 @@ impl Planned {
     /// Length in bytes of what is kept in the root of what stood there before.
     pub(super) fn kept_length(&self) -> u64 {
         let own = self.plan.edits.iter().filter(|edit| edit.path.starts_with(ORIGINALS));
-        let length = |edit: &Edit| match &edit.content {
-            Some(Content::File(bytes)) => bytes.len() as u64,
-            _ => 0,
-        };
-        own.map(length).fold(0, u64::saturating_add)
+        own.map(Edit::length).fold(0, u64::saturating_add)
     }
 }
 
@@ -173,9 +169,15 @@ pub(super) fn opened(input: &Input, changes: Changes, progress: &dyn Progress) -
 /// # Errors
 /// Those of recipe, overlays and kernel file.
 pub(super) fn wished(asked: &CommandLineWishes) -> Result<Wished> {
-    let recipe = Recipe::assemble(asked)?;
-    let resolved = overlay::resolve(&recipe)?;
-    resolved_wished(&recipe, resolved, &Shelf::default())
+    recipe_wished(&Recipe::assemble(asked)?, &Shelf::default())
+}
+
+/// Resolves `recipe`, and reads what it names.
+///
+/// # Errors
+/// Those of recipe, overlays and files.
+pub(super) fn recipe_wished(recipe: &Recipe, shelf: &Shelf) -> Result<Wished> {
+    resolved_wished(recipe, overlay::resolve(recipe)?, shelf)
 }
 
 /// Reads what `recipe`, which was `resolved`, names.

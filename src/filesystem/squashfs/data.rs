@@ -119,11 +119,11 @@ impl Shared<'_> {
     }
 }
 
-/// The fragment block that a file shorter than a block shares with others: 0, that of programs, modules and longer files, or
-/// 1, that of short texts. Like packs well with like; and a host's own settings, which are short texts, do not make
-/// what is alike in every host be packed with them.
-fn sharing(bytes: &[u8], block: usize) -> usize {
-    usize::from(!bytes.starts_with(ELF) && bytes.len() <= block / 4)
+/// Whether a file shorter than a block shares a fragment block with short texts, not with programs, modules and longer files.
+/// Like packs well with like; and a host's own settings, which are short texts, do not make what is alike in every host be
+/// packed with them.
+fn is_short_text(bytes: &[u8], block: usize) -> bool {
+    !bytes.starts_with(ELF) && bytes.len() <= block / 4
 }
 
 impl<'a> Cut<'a> {
@@ -132,7 +132,7 @@ impl<'a> Cut<'a> {
         let block = superblock.block_length();
         let mut cut = Cut { pieces: Vec::new(), contents: Vec::new(), open: BTreeSet::new() };
         let mut number = u32::try_from(fragments).map_err(|_| beyond())?;
-        let mut open = [Shared::new(), Shared::new()];
+        let (mut others, mut texts) = (Shared::new(), Shared::new());
         for (index, (_, bytes)) in files.iter().enumerate() {
             let size = bytes.len() as u64;
             let mut content =
@@ -143,7 +143,8 @@ impl<'a> Cut<'a> {
                 let branches = branches(bytes);
                 let piece = |bytes: &'a [u8]| Piece { bytes: bytes.into(), file: Some(index), branches };
                 cut.pieces.extend(bytes.chunks(block).map(piece));
-            } else if let Some(shared) = open.get_mut(sharing(bytes, block)) {
+            } else {
+                let shared = if is_short_text(bytes, block) { &mut texts } else { &mut others };
                 if shared.piece.bytes.len() + bytes.len() > block {
                     cut.close(std::mem::replace(shared, Shared::new()), &mut number)?;
                 }
@@ -154,7 +155,7 @@ impl<'a> Cut<'a> {
             }
             cut.contents.push(content);
         }
-        for shared in open.into_iter().filter(|shared| !shared.files.is_empty()) {
+        for shared in [others, texts].into_iter().filter(|shared| !shared.files.is_empty()) {
             match last {
                 Last::Open => cut.open.extend(shared.files),
                 Last::Stored => cut.close(shared, &mut number)?,

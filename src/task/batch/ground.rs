@@ -13,13 +13,14 @@ use crate::apply::apply;
 use crate::error::{At, Error, Result};
 use crate::filesystem::{Trunk, open};
 use crate::image::{Disk, Form, Image};
-use crate::plan::{Content, Edit};
+use crate::plan::Edit;
 use crate::seal::{Model, Output, Rehearsal};
 use crate::verify::Report;
 
 use super::super::medium::Medium;
 use super::super::steps::{Checking, Opened, Planned, Wished, carried_out, expected};
 use super::choice::{Chain, Choice};
+use super::inputs;
 use super::proof::{Asked, Proof};
 
 /// What an edit costs besides its content, in bytes of content.
@@ -100,11 +101,7 @@ impl Task<'_> {
         let mut beginnings = vec![(digest.clone().finalize().into(), cost)];
         for edit in &planned.plan.edits {
             digest.update(self.described(edit));
-            let length = match &edit.content {
-                Some(Content::File(bytes)) => bytes.len() as u64,
-                _ => 0,
-            };
-            cost = cost.saturating_add(length).saturating_add(EDIT);
+            cost = cost.saturating_add(edit.length()).saturating_add(EDIT);
             beginnings.push((digest.clone().finalize().into(), cost));
         }
         Ok(Chain::new(beginnings))
@@ -113,10 +110,7 @@ impl Task<'_> {
     /// All of `edit` that carrying it out depends on, in a line that no other edit has.
     fn described(&self, edit: &Edit) -> String {
         let Edit { path, change, content, linked_to, attributes, is_own: _, size_before: _, reason: _ } = edit;
-        let content = match content {
-            Some(Content::File(bytes)) => self.opened.shelf.digest(bytes),
-            other => format!("{other:?}"),
-        };
+        let content = inputs::content(&self.opened.shelf, content.as_ref());
         format!("{:?}\n", (path, change, content, linked_to, attributes))
     }
 }

@@ -22,7 +22,6 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hosts::{Host, HostRow, Hosts, Renderer, survey};
-use crate::overlay;
 use crate::parallel;
 use crate::plan::Finding;
 use crate::progress::Silent;
@@ -199,8 +198,7 @@ impl<'a> Work<'a> {
         for item in first {
             let Some(host) = self.renderer.hosts().get(item.row.index) else { continue };
             let _ = self.renderer.render(host).and_then(|rendered| {
-                let resolved = overlay::resolve(&rendered.recipe)?;
-                let wished = steps::resolved_wished(&rendered.recipe, resolved, &self.opened.shelf)?;
+                let wished = steps::recipe_wished(&rendered.recipe, &self.opened.shelf)?;
                 let (opened, planned, _) = growth::planned(self.opened.clone(), &wished, self.request.keep_debug)?;
                 self.grounds.meet(&self.task(item, &opened, &wished, &planned))
             });
@@ -220,9 +218,8 @@ impl<'a> Work<'a> {
     fn outcome(&self, host: &Host, item: &Item) -> HostOutcome {
         let begun = Instant::now();
         let rendered = self.renderer.render(host).and_then(|rendered| {
-            let made = overlay::resolve(&rendered.recipe)
-                .and_then(|resolved| steps::resolved_wished(&rendered.recipe, resolved, &self.opened.shelf))
-                .and_then(|wished| self.make(&wished, item));
+            let made =
+                steps::recipe_wished(&rendered.recipe, &self.opened.shelf).and_then(|wished| self.make(&wished, item));
             let cover = |mut finding: Finding| {
                 finding.message = rendered.secrets.cover(&finding.message);
                 finding.remedy = finding.remedy.map(|remedy| rendered.secrets.cover(&remedy));
